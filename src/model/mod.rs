@@ -1,0 +1,3 @@
+//! The nouns all others speak. No I/O, no async, no clock.
+
+pub mod batch;

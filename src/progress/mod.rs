@@ -1,0 +1,3 @@
+//! Which offsets of which partition are durable in which sink.
+
+pub mod offset;
