@@ -5,6 +5,9 @@
 //! (kafka, parquet)      (pure)           └▶ sink green ─▶ progress green ─┴▶ commit
 //! ```
 
+pub mod halt;
+pub mod invariant;
+pub mod memory;
 pub mod model;
 pub mod progress;
 pub mod topology;

@@ -1,3 +1,5 @@
-//! Which offsets of which partition are durable in which sink.
+//! Which offsets of which partition are durable in which sink. Pure: no I/O, no clock.
 
+pub mod ledger;
 pub mod offset;
+pub mod tracker;
