@@ -5,3 +5,4 @@ pub mod cell;
 pub mod mutation;
 pub mod registry;
 pub mod row_block;
+pub mod wire;
