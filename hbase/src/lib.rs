@@ -1,8 +1,19 @@
 //! A native HBase client: the RPC protocol in Rust, without a JVM and without the Thrift gateway.
+//!
+//! ```text
+//! client (tries, routes) ─▶ cluster (registry, meta, regions) ─▶ rpc (connections) ─▶ wire (bytes)
+//! ```
 #![deny(missing_docs)]
 
 pub mod cell;
+pub mod client;
+pub mod cluster;
+pub mod error;
+pub mod exception;
 pub mod mutation;
 pub mod registry;
 pub mod row_block;
+pub mod rpc;
+pub mod scan;
+pub mod table_name;
 pub mod wire;

@@ -50,8 +50,8 @@ impl CellReader {
         let qualifier = self.take(qualifier_length, "qualifier")?;
         let timestamp = self.take(8, "timestamp")?.get_i64();
         let code = self.take(1, "cell type")?.get_u8();
-        let kind = CellKind::from_code(code)
-            .ok_or(WireError::Impossible { what: "cell type", value: u64::from(code) })?;
+        let kind =
+            CellKind::from_code(code).ok_or(WireError::Impossible { what: "cell type", value: u64::from(code) })?;
         let value = self.take(value_length, "value")?;
         Ok(Some(Cell { row, family, qualifier, timestamp, kind, value }))
     }

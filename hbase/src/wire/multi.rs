@@ -33,7 +33,12 @@ pub struct RegionRows<'a> {
 
 /// The frame of a Multi up to its cell block of `cell_bytes` bytes.
 #[must_use]
-pub fn request(header: &mut RequestHeader, regions: &[RegionRows<'_>], durability: Durability, cell_bytes: usize) -> Bytes {
+pub fn request(
+    header: &mut RequestHeader,
+    regions: &[RegionRows<'_>],
+    durability: Durability,
+    cell_bytes: usize,
+) -> Bytes {
     let sizes: Vec<usize> = regions.iter().map(|region| region_action_len(region, durability)).collect();
     let total = sizes.iter().map(|size| 1 + encoded_len_varint(*size as u64) + size).sum();
     request_with(header, cell_bytes, total, |frame| {

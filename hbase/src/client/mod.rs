@@ -1,0 +1,201 @@
+//! The client of one cluster.
+
+pub mod admin;
+mod attempt;
+pub mod retry;
+pub(crate) mod scan_call;
+pub mod scanner;
+pub mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::admin::Admin;
+use self::attempt::Attempts;
+use self::retry::Backoff;
+use self::scanner::Scanner;
+use crate::cell::Cell;
+use crate::cluster::locator::Locator;
+use crate::cluster::lookup;
+use crate::cluster::meta::Region;
+use crate::error::Error;
+use crate::mutation::Durability;
+use crate::registry::Registry;
+use crate::row_block::RowBlock;
+use crate::rpc::connection::CallError;
+use crate::rpc::pool::{Pool, Service};
+use crate::scan::{Get, Scan, region_specifier};
+use crate::table_name::TableName;
+use crate::wire::cell_block::CellReader;
+use crate::wire::message::{GetRequest, GetResponse};
+
+pub use self::write::{WriteError, WriteReport};
+
+/// How a client behaves.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// Where the cluster is found.
+    pub registry: Registry,
+    /// The user announced; `None` is the process's own (`USER`), else `halcyon`.
+    pub user: Option<String>,
+    /// For one connection.
+    pub connect_timeout: Duration,
+    /// For one call (`hbase.rpc.timeout`).
+    pub rpc_timeout: Duration,
+    /// For a whole operation with all its tries (`hbase.client.operation.timeout`).
+    pub operation_timeout: Duration,
+    /// Pauses between tries.
+    pub backoff: Backoff,
+}
+
+impl ClientConfig {
+    /// The usual times: 5 s to connect, 20 s a call, 60 s an operation.
+    #[must_use]
+    pub fn new(registry: Registry) -> Self {
+        Self {
+            registry,
+            user: None,
+            connect_timeout: Duration::from_secs(5),
+            rpc_timeout: Duration::from_secs(20),
+            operation_timeout: Duration::from_secs(60),
+            backoff: Backoff::default(),
+        }
+    }
+}
+
+/// A client of one cluster. Cloning shares connections and what is known of the cluster.
+#[derive(Clone, Debug)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: ClientConfig,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) locator: Locator,
+}
+
+impl Client {
+    /// A client; nothing is connected yet. Its operations must run inside a tokio runtime.
+    #[must_use]
+    pub fn new(config: ClientConfig) -> Self {
+        let user = config.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "halcyon".to_owned());
+        let pool = Arc::new(Pool::new(user, config.connect_timeout));
+        let locator = Locator::new(config.registry.clone(), Arc::clone(&pool), config.rpc_timeout);
+        Self { inner: Arc::new(Inner { config, pool, locator }) }
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    /// The cluster's id: shows that its registry answers. One try, not repeated.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn cluster_id(&self) -> Result<String, Error> {
+        let Inner { config, pool, .. } = &*self.inner;
+        lookup::cluster_id(&config.registry, pool, config.rpc_timeout).await
+    }
+
+    /// Cells of one row, in order; empty if there are none. Cancel safe.
+    ///
+    /// # Errors
+    /// [`Error`], after the operation's time or at once if trying again is useless.
+    pub async fn get(&self, table: &TableName, get: &Get) -> Result<Vec<Cell>, Error> {
+        let mut attempts = Attempts::new(&self.inner.config);
+        loop {
+            let region = match self.inner.locator.locate(table, &get.row).await {
+                Ok(region) => region,
+                Err(error) => {
+                    attempts.failed(error).await?;
+                    continue;
+                }
+            };
+            match self.try_get(&region, get, attempts.call_timeout()).await {
+                Ok(cells) => return Ok(cells),
+                Err(error) => {
+                    self.note(table, &region, &error);
+                    attempts.failed(error).await?;
+                }
+            }
+        }
+    }
+
+    async fn try_get(&self, region: &Region, get: &Get, timeout: Duration) -> Result<Vec<Cell>, Error> {
+        let connection = self.inner.pool.get(&region.server, Service::Client).await?;
+        let request = GetRequest { region: region_specifier(&region.name), get: get.message() };
+        let (answer, block): (GetResponse, _) = connection.call(("Get", "GetResponse"), &request, timeout).await?;
+        let mut reader = CellReader::new(block);
+        let mut cells = Vec::new();
+        while let Some(cell) = reader.next_cell()? {
+            cells.push(cell);
+        }
+        for cell in answer.result.map(|result| result.cell).unwrap_or_default() {
+            cells.push(scan_call::cell_of(cell)?);
+        }
+        Ok(cells)
+    }
+
+    /// Reads rows in order. Nothing is sent before the first row is asked for.
+    #[must_use]
+    pub fn scan(&self, table: &TableName, scan: Scan) -> Scanner {
+        Scanner::new(self.clone(), table.clone(), scan)
+    }
+
+    /// Makes all mutations of a block durable. See [`write`].
+    ///
+    /// Not cancel safe in that the outcome is unknown; writing the block again is harmless when its cells carry their
+    /// own timestamps.
+    ///
+    /// # Errors
+    /// [`WriteError`]; some rows may have been written.
+    pub async fn write(
+        &self,
+        table: &TableName,
+        block: &RowBlock,
+        durability: Durability,
+    ) -> Result<WriteReport, WriteError> {
+        write::write(self, table, block, durability).await
+    }
+
+    /// The regions of a table that are open now, in order.
+    ///
+    /// # Errors
+    /// [`Error`]; one try, not repeated.
+    pub async fn regions(&self, table: &TableName) -> Result<Vec<Region>, Error> {
+        let regions = self.inner.locator.regions(table).await?;
+        Ok(regions.into_iter().map(|(region, _)| region).collect())
+    }
+
+    /// Tables: make, drop, describe.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin::new(self.clone())
+    }
+
+    /// Draws the consequence of a failed call for what is known about the region's place.
+    pub(crate) fn note(&self, table: &TableName, region: &Region, error: &Error) {
+        use crate::exception::Reaction;
+        let locator = &self.inner.locator;
+        match error {
+            Error::Call(CallError::Exception(exception)) => match exception.reaction() {
+                Reaction::Relocate { hint: Some((host, port)) } => {
+                    locator.relocate(table, region, &format!("{host}:{port}"));
+                }
+                Reaction::Relocate { hint: None } => locator.invalidate(table, region),
+                Reaction::ServerGone => locator.server_gone(&region.server),
+                Reaction::Backoff
+                | Reaction::BackoffLong
+                | Reaction::Wait(_)
+                | Reaction::RetryNow
+                | Reaction::ResetScanner
+                | Reaction::GiveUp => {}
+            },
+            Error::Connection(_) | Error::Call(CallError::Connection(_)) => locator.server_gone(&region.server),
+            // Slow is not elsewhere: the place stays known (HBASE-27487).
+            _ => {}
+        }
+    }
+}

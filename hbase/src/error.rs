@@ -1,0 +1,118 @@
+//! Why an operation of the client failed.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::exception::Exception;
+use crate::rpc::connection::{CallError, ConnectionError};
+use crate::wire::WireError;
+
+/// A failure that the client could not mend by itself within the operation's time.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The table is not in meta.
+    #[error("table {table} does not exist")]
+    TableMissing {
+        /// The table.
+        table: String,
+    },
+    /// The server refuses for good.
+    #[error("the server refuses for good")]
+    Refused(#[source] Exception),
+    /// The time for the whole operation is over; the cause is that of the last try.
+    #[error("not done within {} ms, {tries} tries", elapsed.as_millis())]
+    TimedOut {
+        /// Time since the operation began.
+        elapsed: Duration,
+        /// How often it was tried.
+        tries: u32,
+        /// What failed last.
+        #[source]
+        last: Option<Box<Error>>,
+    },
+    /// A connection could not be made.
+    #[error("reach a server")]
+    Connection(#[source] Arc<ConnectionError>),
+    /// A call has no usable answer.
+    #[error("call a server")]
+    Call(#[source] CallError),
+    /// ZooKeeper does not say where the cluster is.
+    #[error("ask ZooKeeper at {quorum} for {path}: {reason}")]
+    ZooKeeper {
+        /// The ensemble.
+        quorum: String,
+        /// The node.
+        path: String,
+        /// What ZooKeeper or its client says.
+        reason: String,
+    },
+    /// None of the registry's servers knows.
+    #[error("no server of the registry {servers} answers")]
+    Registry {
+        /// The servers asked.
+        servers: String,
+        /// What the last one said.
+        #[source]
+        last: Option<Box<Error>>,
+    },
+    /// Bytes of the cluster cannot be read.
+    #[error("read what the cluster says")]
+    Wire(#[source] WireError),
+    /// The region that should have the row is not open anywhere.
+    #[error("no server has the region of table {table} now")]
+    RegionOffline {
+        /// The table.
+        table: String,
+    },
+    /// The operating system refuses.
+    #[error("the operating system refuses")]
+    Io(#[source] Arc<io::Error>),
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl From<ConnectionError> for Error {
+    fn from(error: ConnectionError) -> Self {
+        Self::Connection(Arc::new(error))
+    }
+}
+
+impl From<WireError> for Error {
+    fn from(error: WireError) -> Self {
+        Self::Wire(error)
+    }
+}
+
+impl Error {
+    /// Whether the same operation may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::TableMissing { .. } | Self::Refused(_) | Self::Wire(_) | Self::Io(_) => false,
+            Self::TimedOut { .. }
+            | Self::Connection(_)
+            | Self::Call(_)
+            | Self::ZooKeeper { .. }
+            | Self::Registry { .. }
+            | Self::RegionOffline { .. } => true,
+        }
+    }
+
+    /// The chain of causes in one line, for logs and for people.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            line.push_str(": ");
+            line.push_str(&error.to_string());
+            cause = error.source();
+        }
+        line
+    }
+}

@@ -1,0 +1,5 @@
+//! Calls over sockets.
+
+pub(crate) mod calls;
+pub mod connection;
+pub(crate) mod pool;

@@ -1,0 +1,4 @@
+//! Against real servers. They run when `REAL=1` and the stack's addresses are in the environment.
+
+mod hbase_client;
+mod stack;
