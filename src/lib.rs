@@ -5,9 +5,11 @@
 //! (kafka, parquet)      (pure)           └▶ sink green ─▶ progress green ─┴▶ commit
 //! ```
 
+pub mod decode;
 pub mod halt;
 pub mod invariant;
 pub mod memory;
 pub mod model;
 pub mod progress;
+pub mod project;
 pub mod topology;

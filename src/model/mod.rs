@@ -1,3 +1,10 @@
 //! The nouns all others speak. No I/O, no async, no clock.
 
 pub mod batch;
+pub mod field;
+pub mod key;
+pub mod predicate;
+pub mod rows;
+pub mod schema;
+pub mod value;
+pub mod version;

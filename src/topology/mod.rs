@@ -1,7 +1,14 @@
 //! What exists: topics, read models and clusters, as values.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+use crate::decode::events::{FieldError, FieldSet};
+use crate::model::field::{Field, FieldType};
+use crate::model::key::RowKey;
+use crate::model::predicate::Predicate;
+use crate::model::schema::{DeleteMode, LayoutError, ModelColumn, RowLayout};
+use crate::model::version::VersionRule;
 
 /// Everything a topology file declares, checked.
 #[derive(Clone, Debug)]
@@ -16,6 +23,8 @@ pub struct Topology {
     pub models: BTreeMap<String, Model>,
     /// Clusters by name; each is one sink.
     pub clusters: BTreeMap<String, Cluster>,
+    /// What the tables of the models must look like, by table name.
+    pub tables: BTreeMap<String, Table>,
     /// Where bad events go.
     pub dead_letter: DeadLetter,
 }
@@ -49,6 +58,8 @@ pub struct Topic {
     pub format: Format,
     /// Where a sink without committed offsets starts; `None` means it refuses to start.
     pub start: Option<Start>,
+    /// Paths of integer fields that events may also write as JSON strings.
+    pub quoted_numbers: BTreeSet<String>,
 }
 
 /// Payload formats.
@@ -73,13 +84,144 @@ pub enum Start {
     Sink(String),
 }
 
-/// A read model: one table, fed from one topic. (Key, version, columns and rules: see `model`.)
+/// A read model: one table, fed from one topic.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// Id of the topic in the file.
     pub topic: String,
     /// Table name.
     pub table: String,
+    /// How row keys are made.
+    pub key: RowKey,
+    /// Where versions come from.
+    pub version: VersionRule,
+    /// Which events it takes; `None` is all.
+    pub when: Option<Predicate>,
+    /// Which events delete their row, and how; `None` is none.
+    pub delete: Option<DeleteRule>,
+    /// The columns, in (family, qualifier) order.
+    pub columns: Vec<ModelColumn>,
+    /// The fields that key, version, rules and columns read, each once, with their types.
+    pub fields: BTreeMap<String, FieldType>,
+}
+
+/// Which events delete their row, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeleteRule {
+    /// The events.
+    pub when: Predicate,
+    /// How.
+    pub mode: DeleteMode,
+}
+
+/// What a table must look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Column families by name.
+    pub families: BTreeMap<String, Family>,
+    /// First keys of all regions but the first, ascending.
+    pub splits: Vec<Vec<u8>>,
+}
+
+/// A column family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// How many versions of a cell are kept.
+    pub versions: u32,
+    /// How blocks are compressed.
+    pub compression: Compression,
+    /// What the Bloom filters hold.
+    pub bloom: Bloom,
+    /// How long cells live after the time that their version names, in seconds; `None` is for ever.
+    pub ttl_s: Option<u32>,
+}
+
+impl Default for Family {
+    fn default() -> Self {
+        Self { versions: 1, compression: Compression::None, bloom: Bloom::Row, ttl_s: None }
+    }
+}
+
+/// Block compression, by the names that HBase has for it. A codec must be installed on every region server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// None.
+    #[default]
+    None,
+    /// Snappy.
+    Snappy,
+    /// LZ4.
+    Lz4,
+    /// Zstandard.
+    Zstd,
+    /// Gzip.
+    Gz,
+}
+
+impl Compression {
+    /// HBase's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Snappy => "SNAPPY",
+            Self::Lz4 => "LZ4",
+            Self::Zstd => "ZSTD",
+            Self::Gz => "GZ",
+        }
+    }
+}
+
+/// What Bloom filters hold, by the names that HBase has for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bloom {
+    /// No Bloom filters.
+    None,
+    /// Row keys.
+    #[default]
+    Row,
+    /// Row keys with columns.
+    RowCol,
+}
+
+impl Bloom {
+    /// HBase's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::Row => "ROW",
+            Self::RowCol => "ROWCOL",
+        }
+    }
+}
+
+impl Topology {
+    /// The fields that are decoded from the events of a topic: those that its models read.
+    ///
+    /// # Errors
+    /// [`FieldError`] if the models disagree about a field; those of a loaded topology do not.
+    pub fn fields(&self, topic_id: &str) -> Result<FieldSet, FieldError> {
+        let quoted = self.topics.get(topic_id).map(|topic| &topic.quoted_numbers);
+        let models = self.models.values().filter(|model| model.topic == topic_id);
+        let fields = models.flat_map(|model| &model.fields).map(|(path, data_type)| Field {
+            path: path.clone(),
+            data_type: *data_type,
+            quoted_number: quoted.is_some_and(|quoted| quoted.contains(path)),
+        });
+        FieldSet::new(fields.collect())
+    }
+}
+
+impl RowLayout {
+    /// The layout of a declared model's rows.
+    ///
+    /// # Errors
+    /// [`LayoutError`]; the models of a loaded topology have none.
+    pub fn of(model: &Model) -> Result<Self, LayoutError> {
+        let delete = model.delete.as_ref().map_or(DeleteMode::Tombstone, |rule| rule.mode);
+        Self::new(&model.table, model.columns.clone(), delete)
+    }
 }
 
 /// An HBase cluster.
