@@ -82,6 +82,16 @@ impl FieldType {
         }
     }
 
+    /// Of two types that uses of one field suggest, the one that has the values of both; else this one.
+    #[must_use]
+    pub const fn wider(self, other: Self) -> Self {
+        match (self, other) {
+            // A field of which only the presence matters can be anything.
+            (Self::Json, _) | (Self::I64, Self::U64 | Self::F64) => other,
+            _ => self,
+        }
+    }
+
     /// Whether its values are whole numbers.
     #[must_use]
     pub const fn is_integer(self) -> bool {

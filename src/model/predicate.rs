@@ -170,11 +170,8 @@ impl Predicate {
 
 /// Notes the type of a field; where several are assumed, the one that can hold the values of the others.
 fn assume<'a>(into: &mut BTreeMap<&'a str, FieldType>, field: &'a str, assumed: FieldType) {
-    let entry = into.entry(field).or_insert(assumed);
-    match (*entry, assumed) {
-        (FieldType::Json, _) | (FieldType::I64, FieldType::U64 | FieldType::F64) => *entry = assumed,
-        _ => {}
-    }
+    let known = into.entry(field).or_insert(assumed);
+    *known = known.wider(assumed);
 }
 
 impl fmt::Display for Predicate {

@@ -1,5 +1,18 @@
 //! What exists: topics, read models and clusters, as values.
 
+mod cluster;
+mod condition;
+mod grammar;
+mod kafka;
+pub mod load;
+pub mod mistake;
+mod model;
+mod row_key;
+pub mod setting;
+mod source;
+mod suggest;
+mod table;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 

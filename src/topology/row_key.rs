@@ -1,0 +1,210 @@
+//! Reads the `key` of a model.
+
+use std::collections::BTreeMap;
+
+use crate::model::field::FieldType;
+use crate::model::key::{DEFAULT_DELIMITER, Direction, Extent, KeyColumn, KeyPart, Order, SALT_BUCKETS_MAX};
+use crate::topology::grammar;
+use crate::topology::model::{Use, data_type, field_path};
+use crate::topology::source::{Node, Section};
+
+/// Longest padded part: a row key has at most 32,767 bytes.
+const WIDTH_MAX: i64 = 1024;
+
+/// A part of a key; the types of salted and hashed fields may be stated elsewhere.
+#[derive(Debug)]
+pub(super) enum KeyDraft<'a> {
+    Salt { field: String, buckets: u16, node: Node<'a> },
+    Hash { field: String, bytes: u8, node: Node<'a> },
+    Literal(Vec<u8>),
+    Column(KeyColumn),
+}
+
+pub(super) fn row_key<'a>(node: &Node<'a>, stated: &mut Vec<Use<'a>>) -> Option<Vec<KeyDraft<'a>>> {
+    let parts = node.list()?;
+    if parts.is_empty() {
+        node.mistake_hint("the row key has no parts", "such as [{column = \"id\", as = \"u64\"}]");
+        return None;
+    }
+    let last = parts.len() - 1;
+    let mut drafts = Vec::with_capacity(parts.len());
+    let mut all_good = true;
+    for (index, node) in parts.iter().enumerate() {
+        let place = if index == last { Position::Last } else { Position::Inner };
+        match part(node, place, stated) {
+            Some(draft) => drafts.push(draft),
+            None => all_good = false,
+        }
+    }
+    let has_column = drafts.iter().any(|draft| draft.column().is_some());
+    if all_good && !has_column {
+        node.mistake_hint("the row key holds no field", "rows would collide: add {column = \"id\", as = \"u64\"}");
+        return None;
+    }
+    all_good.then_some(drafts)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Position {
+    Inner,
+    Last,
+}
+
+fn part<'a>(node: &Node<'a>, position: Position, stated: &mut Vec<Use<'a>>) -> Option<KeyDraft<'a>> {
+    let kinds = [
+        ("salt", grammar::SALT_PART),
+        ("hash", grammar::HASH_PART),
+        ("column", grammar::COLUMN_PART),
+        ("literal", grammar::LITERAL_PART),
+    ];
+    let keys: Vec<&str> = kinds.iter().flat_map(|(_, keys)| keys.iter().copied()).collect();
+    let entries = node.entries()?;
+    let named: Vec<_> = kinds.iter().filter(|(kind, _)| entries.iter().any(|(name, _)| name == kind)).collect();
+    let [(kind, own_keys)] = named.as_slice() else {
+        let what = format!(
+            "`{}` must say one of `salt`, `column`, `hash` and `literal`, but says {}",
+            node.path(),
+            named.len()
+        );
+        node.section(&keys)?.node().mistake_at_key(what, None);
+        return None;
+    };
+    let section = node.section(own_keys)?;
+    let own = section.get(kind)?;
+    match *kind {
+        "salt" => {
+            let hint = "buckets = 16: how many regions the rows are spread over";
+            let buckets = section.require("buckets", hint);
+            let buckets = buckets.and_then(|node| node.integer(1..=i64::from(SALT_BUCKETS_MAX)));
+            let field = derived_field(&section, &own, stated);
+            Some(KeyDraft::Salt { field: field?, buckets: buckets? as u16, node: own })
+        }
+        "hash" => {
+            let bytes = section.require("bytes", "bytes = 4: how many bytes of the hash, 1 to 8");
+            let bytes = bytes.and_then(|node| node.integer(1..=8));
+            let field = derived_field(&section, &own, stated);
+            Some(KeyDraft::Hash { field: field?, bytes: bytes? as u8, node: own })
+        }
+        "literal" => {
+            let text = own.string()?;
+            if text.is_empty() {
+                own.mistake("an empty literal says nothing");
+                return None;
+            }
+            Some(KeyDraft::Literal(text.as_bytes().to_vec()))
+        }
+        _ => column(&section, position, stated).map(KeyDraft::Column),
+    }
+}
+
+/// The field of a salt or hash; its type may be stated with `as`, or by another use of the field.
+fn derived_field<'a>(section: &Section<'a>, own: &Node<'a>, stated: &mut Vec<Use<'a>>) -> Option<String> {
+    let field = field_path(own)?;
+    if let Some(node) = section.get("as") {
+        stated.push(Use { path: field.clone(), data_type: data_type(&node)?, node });
+    }
+    Some(field)
+}
+
+fn column<'a>(section: &Section<'a>, position: Position, stated: &mut Vec<Use<'a>>) -> Option<KeyColumn> {
+    let own = section.get("column")?;
+    let field = field_path(&own);
+    let as_node = section.require("as", "its type: u64, i64, u32, i32, bool, utf8 or bytes");
+    let data_type = as_node.as_ref().and_then(data_type);
+    let order = section.choice("order", grammar::ORDERS);
+    let direction = match section.get("reverse") {
+        None => Some(Direction::Forward),
+        Some(node) => node.boolean().map(Direction::from),
+    };
+    let (field, data_type, order, direction) = (field?, data_type?, order?, direction?);
+    if matches!(data_type, FieldType::F64 | FieldType::Json) {
+        let what = format!("a {data_type} cannot be part of a row key");
+        as_node?.mistake_hint(what, "its text or number form is not unique; use an integer, bool, utf8 or bytes");
+        return None;
+    }
+    stated.push(Use { path: field.clone(), data_type, node: own.clone() });
+    let extent = extent(section, data_type, position, order)?;
+    Some(KeyColumn { field, data_type, extent, order, direction })
+}
+
+fn extent(section: &Section<'_>, data_type: FieldType, position: Position, order: Order) -> Option<Extent> {
+    let width = section.get("width");
+    let delimiter = section.get("delimiter");
+    if !matches!(data_type, FieldType::Utf8 | FieldType::Bytes) {
+        for node in [width, delimiter].into_iter().flatten() {
+            node.mistake_at_key(
+                format!("`{}` is only for utf8 and bytes; {data_type} has its width", node.path()),
+                None,
+            );
+            return None;
+        }
+        return Some(Extent::Fixed);
+    }
+    match (width, delimiter) {
+        (Some(node), None) => node.integer(1..=WIDTH_MAX).map(|width| Extent::Padded(width as usize)),
+        (None, Some(node)) => delimiter_byte(&node).map(Extent::Delimited),
+        (None, None) if position == Position::Last && order == Order::Ascending => Some(Extent::Rest),
+        (Some(node), Some(_)) => {
+            node.mistake_at_key("say `width` or `delimiter`, not both", None);
+            None
+        }
+        (None, None) => {
+            let why = if position == Position::Last { "a descending text" } else { "a text within a key" };
+            let what = format!("{why} needs an end");
+            let hint = format!("delimiter = \"\\u{DEFAULT_DELIMITER:04x}\", or width = 16 to fill it up");
+            section.node().mistake_at_key(what, Some(hint));
+            None
+        }
+    }
+}
+
+fn delimiter_byte(node: &Node<'_>) -> Option<u8> {
+    match node.string()?.as_bytes() {
+        [byte] => Some(*byte),
+        _ => {
+            node.mistake_hint(
+                "a delimiter is one ASCII character",
+                "\"\\u0000\" keeps the order of texts; \"|\" is readable",
+            );
+            None
+        }
+    }
+}
+
+impl<'a> KeyDraft<'a> {
+    /// The field that the key holds in this part.
+    pub(super) fn column(&self) -> Option<&String> {
+        match self {
+            Self::Column(column) => Some(&column.field),
+            Self::Salt { .. } | Self::Hash { .. } | Self::Literal(_) => None,
+        }
+    }
+
+    /// The field whose type must be stated somewhere.
+    pub(super) fn derived(&self) -> Option<(&String, &Node<'a>)> {
+        match self {
+            Self::Salt { field, node, .. } | Self::Hash { field, node, .. } => Some((field, node)),
+            Self::Column(_) | Self::Literal(_) => None,
+        }
+    }
+
+    pub(super) fn finish(&self, types: &BTreeMap<String, FieldType>) -> Option<KeyPart> {
+        if let Some((field, node)) = self.derived()
+            && !types.contains_key(field)
+        {
+            let what = format!("the type of `{field}` is not stated anywhere");
+            node.mistake_hint(what, "add as = \"u64\" here, or make it a column");
+            return None;
+        }
+        Some(match self {
+            Self::Salt { field, buckets, .. } => {
+                KeyPart::Salt { field: field.clone(), data_type: *types.get(field)?, buckets: *buckets }
+            }
+            Self::Hash { field, bytes, .. } => {
+                KeyPart::Hash { field: field.clone(), data_type: *types.get(field)?, bytes: *bytes }
+            }
+            Self::Literal(literal) => KeyPart::Literal(literal.clone()),
+            Self::Column(column) => KeyPart::Column(column.clone()),
+        })
+    }
+}
