@@ -5,11 +5,20 @@
 //! (kafka, parquet)      (pure)           └▶ sink green ─▶ progress green ─┴▶ commit
 //! ```
 
+pub mod clock;
+pub mod dead_letter;
 pub mod decode;
+pub mod engine;
 pub mod halt;
 pub mod invariant;
+pub mod kafka;
 pub mod memory;
+pub mod meter;
+pub mod metrics;
 pub mod model;
+pub mod pipeline;
 pub mod progress;
 pub mod project;
+pub mod sink;
+pub mod source;
 pub mod topology;

@@ -286,17 +286,18 @@ impl Ledger {
             let durable: Vec<Offset> = held.sinks.iter().map(|sink| sink.tracker.durable()).collect();
             let Some(minimum) = durable.iter().min().copied() else { continue };
             debug_assert!(group_is_minimum(minimum, &durable));
-            let mut due = false;
+            // The group is committed whenever a sink is: its answer is the fence.
+            let mut due = held.group_committed != Some(minimum);
             for ((sink, commits), offset) in held.sinks.iter().zip(&mut plan.sinks).zip(&durable) {
                 assert!(no_rewind(sink.committed, *offset), "{partition}: a sink's checkpoint would move back");
                 let moved = sink.committed != Some(*offset);
                 let heartbeat = now.saturating_sub(sink.committed_at) >= HEARTBEAT_COMMIT;
-                due |= heartbeat;
                 if moved || heartbeat {
+                    due = true;
                     commits.push(SinkCommit { partition: partition.clone(), epoch: held.epoch, offset: *offset });
                 }
             }
-            if due || held.group_committed != Some(minimum) {
+            if due {
                 let metadata = self.metadata(&durable);
                 let commit = GroupCommit { partition: partition.clone(), epoch: held.epoch, offset: minimum, metadata };
                 plan.group.push(commit);

@@ -1,0 +1,161 @@
+//! librdkafka's configuration from a topology: what the operator sets, and what halcyon must own.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+use crate::topology::{Kafka, Setting};
+
+/// What a client is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role<'a> {
+    /// Member of the group that shares the partitions.
+    Group {
+        /// Group id.
+        group: &'a str,
+        /// `group.instance.id`, for static membership.
+        instance_id: Option<&'a str>,
+    },
+    /// Reader and writer of the offsets of a group without members; also asks for metadata.
+    Offsets {
+        /// Group id.
+        group: &'a str,
+    },
+    /// Writer of dead letters.
+    Producer,
+}
+
+/// A property whose value cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The environment lacks a variable.
+    #[error("kafka property {property} refers to the environment variable {variable}, which is not set")]
+    Environment {
+        /// The property.
+        property: String,
+        /// The variable.
+        variable: String,
+    },
+    /// A file cannot be read.
+    #[error("kafka property {property} refers to the file {path}, which cannot be read")]
+    File {
+        /// The property.
+        property: String,
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The process's name toward brokers.
+const CLIENT_ID: &str = "halcyon";
+/// librdkafka's default of a second makes throughput stutter when a queue was full.
+const FETCH_BACKOFF: Duration = Duration::from_millis(10);
+/// How long a broker may hold a fetch back for more bytes: the latency that a quiet topic adds.
+const FETCH_WAIT: Duration = Duration::from_millis(50);
+/// How often the ends of the logs are learned.
+const STATISTICS: Duration = Duration::from_secs(2);
+
+/// The configuration of a client. The operator's properties come first, so what correctness rests on wins.
+///
+/// # Errors
+/// [`ConfigError`]; no value of a secret is in it.
+pub fn client_config(kafka: &Kafka, role: &Role<'_>) -> Result<ClientConfig, ConfigError> {
+    let mut config = ClientConfig::new();
+    config.set("client.id", CLIENT_ID);
+    config.set("socket.keepalive.enable", "true");
+    match role {
+        Role::Group { .. } => {
+            config.set("partition.assignment.strategy", "cooperative-sticky");
+            config.set("fetch.queue.backoff.ms", millis(FETCH_BACKOFF));
+            config.set("fetch.wait.max.ms", millis(FETCH_WAIT));
+            config.set("queued.min.messages", "1000000");
+            config.set("isolation.level", "read_committed");
+        }
+        Role::Offsets { .. } => {}
+        Role::Producer => {
+            config.set("linger.ms", "5");
+            config.set("compression.type", "lz4");
+        }
+    }
+    for (property, setting) in &kafka.properties {
+        config.set(property, resolve(property, setting)?);
+    }
+    config.set("bootstrap.servers", kafka.brokers.join(","));
+    match role {
+        Role::Group { group, instance_id } => {
+            own_consumer(&mut config, group);
+            config.set("statistics.interval.ms", millis(STATISTICS));
+            if let Some(instance_id) = instance_id {
+                config.set("group.instance.id", *instance_id);
+            }
+        }
+        Role::Offsets { group } => own_consumer(&mut config, group),
+        Role::Producer => {
+            config.set("acks", "all");
+            config.set("enable.idempotence", "true");
+        }
+    }
+    Ok(config)
+}
+
+/// Offsets are committed from the ledger and nowhere else; a lost range is never jumped over; end-of-partition entries
+/// would move the position past records (librdkafka#4844).
+fn own_consumer(config: &mut ClientConfig, group: &str) {
+    config.set("group.id", group);
+    config.set("enable.auto.commit", "false");
+    config.set("enable.auto.offset.store", "false");
+    config.set("auto.offset.reset", "error");
+    config.set("enable.partition.eof", "false");
+}
+
+fn resolve(property: &str, setting: &Setting) -> Result<String, ConfigError> {
+    match setting {
+        Setting::Plain(value) => Ok(value.clone()),
+        Setting::Env(variable) => std::env::var(variable)
+            .map_err(|_| ConfigError::Environment { property: property.to_owned(), variable: variable.clone() }),
+        Setting::File(path) => {
+            let read = std::fs::read_to_string(path);
+            let failed =
+                |source| ConfigError::File { property: property.to_owned(), path: path.display().to_string(), source };
+            Ok(read.map_err(failed)?.trim_end_matches(['\r', '\n']).to_owned())
+        }
+    }
+}
+
+fn millis(duration: Duration) -> String {
+    duration.as_millis().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kafka(properties: &[(&str, Setting)]) -> Kafka {
+        let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        Kafka { brokers: vec!["a:1".to_owned(), "b:2".to_owned()], properties }
+    }
+
+    #[test]
+    fn what_correctness_rests_on_wins_over_the_operator() {
+        let kafka = kafka(&[
+            ("enable.auto.commit", Setting::Plain("true".to_owned())),
+            ("fetch.wait.max.ms", Setting::Plain("7".to_owned())),
+        ]);
+        let config = client_config(&kafka, &Role::Group { group: "chat", instance_id: Some("one") }).expect("legal");
+        assert_eq!(config.get("enable.auto.commit"), Some("false"));
+        assert_eq!(config.get("auto.offset.reset"), Some("error"));
+        assert_eq!(config.get("fetch.wait.max.ms"), Some("7"));
+        assert_eq!(config.get("group.instance.id"), Some("one"));
+        assert_eq!(config.get("bootstrap.servers"), Some("a:1,b:2"));
+    }
+
+    #[test]
+    fn a_secret_that_is_not_there_is_named_by_its_place() {
+        let kafka = kafka(&[("sasl.password", Setting::Env("HALCYON_NO_SUCH_VARIABLE".to_owned()))]);
+        let error = client_config(&kafka, &Role::Producer).expect_err("no such variable");
+        assert!(error.to_string().contains("HALCYON_NO_SUCH_VARIABLE"), "{error}");
+    }
+}

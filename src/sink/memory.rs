@@ -1,0 +1,84 @@
+//! A sink that keeps the newest version of every cell in memory: for tests of the pipeline and for counting benchmarks.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hbase::wire::cell_block;
+
+use super::{Batch, Sink, SinkError, SinkFuture};
+
+/// Row, family, qualifier.
+pub type Place = (Vec<u8>, Vec<u8>, Vec<u8>);
+
+/// Tables by name; of every cell the newest version with its timestamp.
+pub type Tables = BTreeMap<Arc<str>, BTreeMap<Place, (i64, Vec<u8>)>>;
+
+/// A sink in memory. Delete markers are not applied: use it with tombstones.
+#[derive(Debug)]
+pub struct MemorySink {
+    name: Arc<str>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    tables: Tables,
+    writes: u64,
+    faults: VecDeque<SinkError>,
+}
+
+impl MemorySink {
+    /// An empty sink.
+    #[must_use]
+    pub fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self { name: Arc::from(name), state: Mutex::default() })
+    }
+
+    /// Makes the next write fail with `fault`; further calls queue up.
+    pub fn fail_next(&self, fault: SinkError) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).faults.push_back(fault);
+    }
+
+    /// A copy of everything written.
+    #[must_use]
+    pub fn tables(&self) -> Tables {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).tables.clone()
+    }
+
+    /// Number of writes that succeeded.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).writes
+    }
+
+    fn apply(&self, batch: &Batch) -> Result<(), SinkError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fault) = state.faults.pop_front() {
+            return Err(fault);
+        }
+        for rows in &batch.tables {
+            let cells = cell_block::decode(rows.block.bytes())
+                .map_err(|error| SinkError::Refused(format!("cells cannot be read back: {error}")))?;
+            let table = state.tables.entry(Arc::clone(&rows.table)).or_default();
+            for cell in cells {
+                let place = (cell.row.to_vec(), cell.family.to_vec(), cell.qualifier.to_vec());
+                let slot = table.entry(place).or_insert((i64::MIN, Vec::new()));
+                if cell.timestamp >= slot.0 {
+                    *slot = (cell.timestamp, cell.value.to_vec());
+                }
+            }
+        }
+        state.writes += 1;
+        Ok(())
+    }
+}
+
+impl Sink for MemorySink {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a> {
+        Box::pin(async move { self.apply(batch) })
+    }
+}

@@ -1,0 +1,146 @@
+//! One partition between librdkafka's queue and the CPU pool: records gather in an open batch until it is closed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::context::Context;
+use super::queue::{Entry, PartitionQueue};
+use crate::memory::{Charge, Memory};
+use crate::model::batch::{RawBatch, RawRecord};
+use crate::progress::ledger::Epoch;
+use crate::progress::offset::{Offset, Span, TopicPartition};
+
+/// Encoded cells are larger than the JSON they came from: 24 bytes and the row key for each cell. What is charged for
+/// records that are not encoded yet; corrected once they are.
+const EXPANSION: u64 = 3;
+
+/// When a batch is closed.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Records.
+    pub rows: usize,
+    /// Bytes of keys and payloads.
+    pub bytes: usize,
+    /// Time since its first record.
+    pub linger: Duration,
+}
+
+/// A partition of this process.
+pub(super) struct Lane {
+    pub(super) partition: TopicPartition,
+    pub(super) epoch: Epoch,
+    /// The CPU worker that does all batches of this partition.
+    pub(super) worker: usize,
+    queue: PartitionQueue<Context>,
+    next: Offset,
+    open: Option<Open>,
+}
+
+struct Open {
+    raw: RawBatch,
+    charge: Charge,
+    since: Instant,
+}
+
+/// What one look into the queue brought.
+#[derive(Debug, Default)]
+pub(super) struct Filled {
+    /// Entries taken.
+    pub(super) entries: usize,
+    /// The last error entry; the partition must be sought to [`Lane::next`].
+    pub(super) error: Option<RDKafkaErrorCode>,
+}
+
+impl Lane {
+    pub(super) fn new(
+        (partition, epoch): (TopicPartition, Epoch),
+        queue: PartitionQueue<Context>,
+        next: Offset,
+        worker: usize,
+    ) -> Self {
+        Self { partition, epoch, worker, queue, next, open: None }
+    }
+
+    /// The next offset to read.
+    pub(super) fn next(&self) -> Offset {
+        self.next
+    }
+
+    /// Moves what the queue holds into the open batch. Does not wait.
+    pub(super) fn fill(&mut self, memory: &Arc<Memory>, now: Instant) -> Filled {
+        let Self { queue, next, open, partition, .. } = self;
+        let mut filled = Filled::default();
+        filled.entries = queue.consume(|entry| match entry {
+            Entry::Error(code) => filled.error = Some(code),
+            // Read once before a seek: it is in an earlier batch.
+            Entry::Record { offset, .. } if offset < *next => {}
+            Entry::Record { offset, timestamp_ms, key, payload } => {
+                let open = open.get_or_insert_with(|| Open {
+                    raw: empty(partition, *next),
+                    charge: memory.charge(0),
+                    since: now,
+                });
+                let key = key.map(|bytes| append(&mut open.raw.arena, bytes));
+                let payload = payload.map(|bytes| append(&mut open.raw.arena, bytes));
+                open.raw.records.push(RawRecord { offset, timestamp_ms, key, payload });
+                *next = Offset(offset.0 + 1);
+            }
+        });
+        if let Some(open) = open {
+            open.charge.resize(open.raw.arena.len() as u64 * EXPANSION);
+        }
+        filled
+    }
+
+    /// Whether the open batch has reached a limit.
+    pub(super) fn is_due(&self, limits: &BatchLimits, now: Instant) -> bool {
+        self.open.as_ref().is_some_and(|open| {
+            open.raw.records.len() >= limits.rows
+                || open.raw.arena.len() >= limits.bytes
+                || now.duration_since(open.since) >= limits.linger
+        })
+    }
+
+    /// Whether the open batch is so full that nothing more may be put into it.
+    pub(super) fn is_full(&self, limits: &BatchLimits) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| open.raw.records.len() >= limits.rows || open.raw.arena.len() >= limits.bytes)
+    }
+
+    /// Whether there is an open batch.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Takes the open batch; its span reaches up to the next offset to read.
+    pub(super) fn close(&mut self) -> Option<(RawBatch, Charge)> {
+        let Open { mut raw, charge, .. } = self.open.take()?;
+        raw.span = Span::new(raw.span.start(), self.next)?;
+        Some((raw, charge))
+    }
+
+    /// Steps over offsets that hold no record (control records at the end of a transaction).
+    pub(super) fn skip_to(&mut self, position: Offset) -> Option<RawBatch> {
+        let span = Span::new(self.next, position)?;
+        let mut raw = empty(&self.partition, self.next);
+        raw.span = span;
+        self.next = position;
+        Some(raw)
+    }
+}
+
+/// A batch without records that starts at `start`; its span is set when it is closed.
+fn empty(partition: &TopicPartition, start: Offset) -> RawBatch {
+    let span = Span::new(start, Offset(start.0 + 1)).expect("one offset is not empty");
+    RawBatch { partition: partition.clone(), span, records: Vec::new(), arena: Vec::new() }
+}
+
+/// Appends bytes to the arena. The arena stays far below 4 GiB: a batch is closed at its byte limit, and one look adds
+/// at most 1024 records of at most `message.max.bytes` each.
+fn append(arena: &mut Vec<u8>, bytes: &[u8]) -> std::ops::Range<u32> {
+    let start = arena.len() as u32;
+    arena.extend_from_slice(bytes);
+    start..arena.len() as u32
+}

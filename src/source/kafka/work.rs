@@ -1,0 +1,86 @@
+//! The CPU pool: decode, project, fold and encode, one thread for each worker, in order within a partition.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::halt::{Halt, HaltKind};
+use crate::memory::Charge;
+use crate::meter::TopicMeter;
+use crate::model::batch::RawBatch;
+use crate::pipeline::Pipeline;
+use crate::progress::ledger::Ticket;
+use crate::project::Lane;
+use crate::topology::Topology;
+
+/// Closed batches that may wait for one worker. What they hold is charged to the memory budget; a short queue keeps the
+/// worker busy while the reader serves other partitions.
+const QUEUE_BATCHES: usize = 4;
+
+/// A batch on its way through the pool.
+pub(super) struct Work {
+    pub(super) ticket: Ticket,
+    pub(super) raw: RawBatch,
+    pub(super) charge: Charge,
+}
+
+/// The lanes of a topology, by Kafka's topic name.
+///
+/// # Errors
+/// What [`Lane::new`] says about the topology.
+pub(super) fn lanes(topology: &Topology) -> Result<BTreeMap<String, Lane>, crate::project::LaneError> {
+    let mut lanes = BTreeMap::new();
+    for (id, topic) in &topology.topics {
+        if topology.models.values().any(|model| model.topic == *id) {
+            lanes.insert(topic.name.clone(), Lane::new(topology, id)?);
+        }
+    }
+    Ok(lanes)
+}
+
+/// Starts the workers; they end when their senders are dropped.
+pub(super) fn start(
+    workers: Vec<BTreeMap<String, Lane>>,
+    pipeline: &Arc<Pipeline>,
+) -> std::io::Result<(Vec<Sender<Work>>, Vec<JoinHandle<()>>)> {
+    let mut senders = Vec::new();
+    let mut threads = Vec::new();
+    for (index, lanes) in workers.into_iter().enumerate() {
+        let (sender, receiver) = bounded(QUEUE_BATCHES);
+        let pipeline = Arc::clone(pipeline);
+        let thread = std::thread::Builder::new().name(format!("project-{index}"));
+        threads.push(thread.spawn(move || {
+            let _watch = PanicWatch(Arc::clone(&pipeline));
+            run(&receiver, lanes, &pipeline);
+        })?);
+        senders.push(sender);
+    }
+    Ok((senders, threads))
+}
+
+fn run(receiver: &Receiver<Work>, mut lanes: BTreeMap<String, Lane>, pipeline: &Arc<Pipeline>) {
+    for Work { ticket, raw, charge } in receiver {
+        if !pipeline.ledger().holds(&ticket.partition, ticket.epoch) {
+            continue;
+        }
+        let Some(lane) = lanes.get_mut(&*raw.partition.topic) else { continue };
+        let began = std::time::Instant::now();
+        let projected = lane.project(&raw);
+        TopicMeter::of(&raw.partition.topic).projected(&projected.counts, began.elapsed());
+        pipeline.deliver(ticket, &raw, (projected, charge));
+    }
+}
+
+/// Stops the run when a worker panics: its batch would never be done.
+struct PanicWatch(Arc<Pipeline>);
+
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let message = "a worker thread ended by a defect of halcyon; see the message above it";
+            self.0.halt().set(Halt::new(HaltKind::Failed, message));
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! All integration tests in one binary.
+
+mod real;
+mod scenario;
+mod support;
