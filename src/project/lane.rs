@@ -129,3 +129,6 @@ fn one_per_record(mut bad: Vec<BadRecord>) -> Vec<BadRecord> {
     });
     bad
 }
+
+#[cfg(test)]
+mod tests;
