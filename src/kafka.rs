@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 
-use crate::topology::{Kafka, Setting};
+use crate::topology::Kafka;
+use crate::topology::setting::SettingError;
 
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,26 +28,11 @@ pub enum Role<'a> {
 
 /// A property whose value cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The environment lacks a variable.
-    #[error("kafka property {property} refers to the environment variable {variable}, which is not set")]
-    Environment {
-        /// The property.
-        property: String,
-        /// The variable.
-        variable: String,
-    },
-    /// A file cannot be read.
-    #[error("kafka property {property} refers to the file {path}, which cannot be read")]
-    File {
-        /// The property.
-        property: String,
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+#[error("resolve the kafka property {property}")]
+pub struct ConfigError {
+    property: String,
+    #[source]
+    source: SettingError,
 }
 
 /// The process's name toward brokers.
@@ -81,7 +67,8 @@ pub fn client_config(kafka: &Kafka, role: &Role<'_>) -> Result<ClientConfig, Con
         }
     }
     for (property, setting) in &kafka.properties {
-        config.set(property, resolve(property, setting)?);
+        let value = setting.resolve().map_err(|source| ConfigError { property: property.clone(), source })?;
+        config.set(property, value);
     }
     config.set("bootstrap.servers", kafka.brokers.join(","));
     match role {
@@ -111,20 +98,6 @@ fn own_consumer(config: &mut ClientConfig, group: &str) {
     config.set("enable.partition.eof", "false");
 }
 
-fn resolve(property: &str, setting: &Setting) -> Result<String, ConfigError> {
-    match setting {
-        Setting::Plain(value) => Ok(value.clone()),
-        Setting::Env(variable) => std::env::var(variable)
-            .map_err(|_| ConfigError::Environment { property: property.to_owned(), variable: variable.clone() }),
-        Setting::File(path) => {
-            let read = std::fs::read_to_string(path);
-            let failed =
-                |source| ConfigError::File { property: property.to_owned(), path: path.display().to_string(), source };
-            Ok(read.map_err(failed)?.trim_end_matches(['\r', '\n']).to_owned())
-        }
-    }
-}
-
 fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
@@ -132,6 +105,7 @@ fn millis(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::Setting;
 
     fn kafka(properties: &[(&str, Setting)]) -> Kafka {
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
@@ -156,6 +130,7 @@ mod tests {
     fn a_secret_that_is_not_there_is_named_by_its_place() {
         let kafka = kafka(&[("sasl.password", Setting::Env("HALCYON_NO_SUCH_VARIABLE".to_owned()))]);
         let error = client_config(&kafka, &Role::Producer).expect_err("no such variable");
-        assert!(error.to_string().contains("HALCYON_NO_SUCH_VARIABLE"), "{error}");
+        assert_eq!(error.to_string(), "resolve the kafka property sasl.password");
+        assert!(error.source.to_string().contains("HALCYON_NO_SUCH_VARIABLE"));
     }
 }

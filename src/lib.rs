@@ -5,11 +5,14 @@
 //! (kafka, parquet)      (pure)           └▶ sink green ─▶ progress green ─┴▶ commit
 //! ```
 
+pub mod cli;
 pub mod clock;
+pub mod command;
 pub mod dead_letter;
 pub mod decode;
 pub mod engine;
 pub mod halt;
+pub mod http;
 pub mod invariant;
 pub mod kafka;
 pub mod memory;
@@ -19,6 +22,9 @@ pub mod model;
 pub mod pipeline;
 pub mod progress;
 pub mod project;
+pub mod shutdown;
 pub mod sink;
 pub mod source;
+pub mod status;
+pub mod telemetry;
 pub mod topology;

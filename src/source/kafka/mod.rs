@@ -240,11 +240,18 @@ pub fn sink_group(topology: &Topology, sink: &str) -> String {
     format!("{}.{sink}", topology.name)
 }
 
-fn store(topology: &Topology, sink: &str) -> Result<OffsetStore, SourceError> {
-    let group = sink_group(topology, sink);
-    let config = client_config(&topology.kafka, &Role::Offsets { group: &group }).map_err(SourceError::Config)?;
+/// The offsets of a group, read and written without being its member.
+///
+/// # Errors
+/// [`SourceError::Config`], [`SourceError::Client`].
+pub fn offsets_of(topology: &Topology, group: &str) -> Result<OffsetStore, SourceError> {
+    let config = client_config(&topology.kafka, &Role::Offsets { group }).map_err(SourceError::Config)?;
     let consumer: BaseConsumer = config.create().map_err(SourceError::Client)?;
-    Ok(OffsetStore::new(group, consumer))
+    Ok(OffsetStore::new(group.to_owned(), consumer))
+}
+
+fn store(topology: &Topology, sink: &str) -> Result<OffsetStore, SourceError> {
+    offsets_of(topology, &sink_group(topology, sink))
 }
 
 fn positions(topology: &Topology, sinks: Vec<Arc<str>>) -> Result<Positions, SourceError> {

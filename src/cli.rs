@@ -1,0 +1,210 @@
+//! What was typed. Nothing is built here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::telemetry::LogFormat;
+
+/// Keeps read models in several HBase clusters current from Kafka.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "halcyon", version, about, max_term_width = 110)]
+pub struct Cli {
+    /// How log lines look on standard error; HALCYON_LOG filters them
+    #[arg(long, global = true, value_enum, env = "HALCYON_LOG_FORMAT", default_value_t, hide_possible_values = true)]
+    pub log_format: LogFormat,
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Verb {
+    /// Read topics, write tables, until told to stop
+    Run(Run),
+    /// Check the topology, and with --live also the brokers and clusters it names
+    Check(Check),
+    /// Show what the topology does, as text or as a diagram
+    Describe(Describe),
+    /// Make the tables that the topology needs, or show how they differ
+    #[command(subcommand)]
+    Table(TableVerb),
+    /// Show how far every sink is in every partition
+    Status(StatusArgs),
+    /// See the whole idea in one process: no server, nothing to install
+    Demo(Demo),
+}
+
+/// Where the topology is.
+#[derive(Clone, Debug, Args)]
+pub struct TopologyArgs {
+    /// Topology file, or a folder of .toml files; may be given several times
+    #[arg(long = "topology", value_name = "FILE", env = "HALCYON_TOPOLOGY", default_value = "topology.toml")]
+    pub files: Vec<PathBuf>,
+}
+
+/// `run`.
+#[derive(Clone, Debug, Args)]
+pub struct Run {
+    /// Where the topology is
+    #[command(flatten)]
+    pub topology: TopologyArgs,
+    /// End once everything that was in the topics at the start is durable in every sink
+    #[arg(long)]
+    pub until_caught_up: bool,
+    /// Only these sinks (clusters); the others keep their offsets for a later run
+    #[arg(long = "only-sink", value_name = "NAME")]
+    pub only_sinks: Vec<String>,
+    /// Serve /health, /ready, /metrics and /status here
+    #[arg(long, value_name = "ADDRESS:PORT", env = "HALCYON_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Requests must carry this token; without one only loopback addresses are listened on
+    #[arg(long, value_name = "TOKEN", env = "HALCYON_LISTEN_TOKEN", hide_env_values = true)]
+    pub listen_token: Option<String>,
+    /// Static membership: this process's name in the group, different for each process
+    #[arg(long, value_name = "ID", env = "HALCYON_GROUP_INSTANCE_ID")]
+    pub group_instance_id: Option<String>,
+    /// Budget for data in flight: what Kafka's client has fetched ahead, batches, and the sinks' windows
+    #[arg(long, value_name = "MIB", env = "HALCYON_MEMORY_MIB", default_value_t = 96, value_parser = clap::value_parser!(u64).range(16..))]
+    pub memory_mib: u64,
+    /// Threads that decode and project; the number of cores by default
+    #[arg(long, value_name = "N", env = "HALCYON_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: Option<u16>,
+    /// Records of one batch at most
+    #[arg(long, value_name = "N", env = "HALCYON_BATCH_ROWS", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch_rows: u32,
+    /// How long a batch waits to be filled, in milliseconds
+    #[arg(long, value_name = "MS", env = "HALCYON_BATCH_LINGER_MS", default_value_t = 50)]
+    pub batch_linger_ms: u64,
+    /// How long what was read may take to become durable when partitions are given up or the process ends
+    #[arg(long, value_name = "MS", env = "HALCYON_DRAIN_TIMEOUT_MS", default_value_t = 10_000)]
+    pub drain_timeout_ms: u64,
+    /// Time between commits, in milliseconds
+    #[arg(long, value_name = "MS", env = "HALCYON_COMMIT_INTERVAL_MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..))]
+    pub commit_interval_ms: u64,
+    /// How long to wait for the first broker before giving up, in milliseconds
+    #[arg(long, value_name = "MS", env = "HALCYON_CONNECT_TIMEOUT_MS", default_value_t = 30_000)]
+    pub connect_timeout_ms: u64,
+    /// End with one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `check`.
+#[derive(Clone, Debug, Args)]
+pub struct Check {
+    /// Where the topology is
+    #[command(flatten)]
+    pub topology: TopologyArgs,
+    /// Also ask the brokers and the clusters
+    #[arg(long)]
+    pub live: bool,
+    /// Print the JSON Schema of topology files and end
+    #[arg(long)]
+    pub schema: bool,
+    /// Print findings as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `describe`.
+#[derive(Clone, Debug, Args)]
+pub struct Describe {
+    /// Where the topology is
+    #[command(flatten)]
+    pub topology: TopologyArgs,
+    /// What to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: DescribeFormat,
+}
+
+/// Forms of a description.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DescribeFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// Mermaid.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+}
+
+/// `table`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TableVerb {
+    /// Make the tables that are missing, with their families and regions
+    Create(TableArgs),
+    /// Show how the clusters' tables differ from the topology; exit 1 if they do
+    Diff(TableArgs),
+}
+
+/// Arguments of the table verbs.
+#[derive(Clone, Debug, Args)]
+pub struct TableArgs {
+    /// Where the topology is
+    #[command(flatten)]
+    pub topology: TopologyArgs,
+    /// Only these clusters
+    #[arg(long = "cluster", value_name = "NAME")]
+    pub clusters: Vec<String>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Where the topology is
+    #[command(flatten)]
+    pub topology: TopologyArgs,
+    /// Ask the process that listens here (http://127.0.0.1:PORT) instead of Kafka: it also knows states and rates
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Keep one line current
+    #[arg(long)]
+    pub watch: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `demo`.
+#[derive(Clone, Debug, Args)]
+pub struct Demo {
+    /// Events in the topic before green exists
+    #[arg(long, value_name = "N", default_value_t = 60_000)]
+    pub events: u64,
+    /// Seed of the events
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// End with one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Run {
+    /// A token that is empty protects nothing.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.listen_token.as_deref().filter(|token| !token.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

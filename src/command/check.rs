@@ -1,0 +1,122 @@
+//! `halcyon check`: is the topology right, and with `--live`, does the world fit it? Every finding at once.
+
+use crate::cli::Check;
+use crate::command::Outcome;
+use crate::source::kafka::offsets_of;
+use crate::topology::Topology;
+use crate::topology::load::load;
+fn schema() -> &'static str {
+    ""
+}
+
+/// Checks and prints what is wrong.
+///
+/// # Errors
+/// If the runtime cannot be started.
+pub fn run(args: &Check) -> anyhow::Result<Outcome> {
+    if args.schema {
+        println!("{}", schema());
+        return Ok(Outcome::Done);
+    }
+    let mut findings = Findings { json: args.json, wrong: 0 };
+    let loaded = match load(&args.topology.files) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            for mistake in &mistakes.0 {
+                findings.wrong(&mistake.to_string());
+            }
+            return Ok(findings.outcome());
+        }
+    };
+    for warning in &loaded.warnings {
+        findings.doubt(&warning.to_string());
+    }
+    let topology = loaded.topology;
+    if args.live {
+        super::runtime()?.block_on(live(&topology, &mut findings))?;
+    }
+    let (topics, models, clusters) = (topology.topics.len(), topology.models.len(), topology.clusters.len());
+    findings.fine(&format!("{}: {topics} topics, {models} models, {clusters} clusters", topology.name));
+    Ok(findings.outcome())
+}
+
+async fn live(topology: &Topology, findings: &mut Findings) -> anyhow::Result<()> {
+    let asked = topology.clone();
+    let brokers = tokio::task::spawn_blocking(move || brokers(&asked));
+    for finding in brokers.await? {
+        match finding {
+            Ok(fine) => findings.fine(&fine),
+            Err(wrong) => findings.wrong(&wrong),
+        }
+    }
+    for name in topology.clusters.keys() {
+        match super::table::compare(topology, std::slice::from_ref(name)).await {
+            Err(error) => findings.wrong(&format!("{error:#}; check the addresses in [cluster.{name}]")),
+            Ok(tables) => {
+                for table in tables {
+                    let place = format!("cluster {name}, table {}", table.table);
+                    match (table.exists, table.differences.is_empty()) {
+                        (false, _) => findings.wrong(&format!("{place} is missing; run `halcyon table create`")),
+                        (true, true) => findings.fine(&format!("{place} is as wanted")),
+                        (true, false) => findings.wrong(&format!("{place}: {}", table.differences.join("; "))),
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Asks the brokers for every topic.
+fn brokers(topology: &Topology) -> Vec<Result<String, String>> {
+    let store = match offsets_of(topology, &topology.name) {
+        Ok(store) => store,
+        Err(error) => return vec![Err(super::chain(&error))],
+    };
+    let mut findings = Vec::new();
+    for topic in topology.topics.values() {
+        findings.push(match store.partition_count(&topic.name) {
+            Ok(Some(count)) => Ok(format!("topic {} has {count} partitions", topic.name)),
+            Ok(None) => Err(format!("topic {} does not exist; create it, or mend its name", topic.name)),
+            Err(error) => {
+                let brokers = topology.kafka.brokers.join(", ");
+                findings.push(Err(format!("no broker of {brokers} answers: {error}; check [kafka] brokers")));
+                return findings;
+            }
+        });
+    }
+    findings
+}
+
+/// Findings as they are printed.
+struct Findings {
+    json: bool,
+    wrong: usize,
+}
+
+impl Findings {
+    fn fine(&self, what: &str) {
+        self.say("ok", what);
+    }
+
+    fn doubt(&self, what: &str) {
+        self.say("warning", what);
+    }
+
+    fn wrong(&mut self, what: &str) {
+        self.wrong += 1;
+        self.say("wrong", what);
+    }
+
+    fn say(&self, verdict: &str, what: &str) {
+        if self.json {
+            println!("{}", serde_json::json!({"verdict": verdict, "what": what}));
+        } else {
+            println!("{verdict:<8}{what}");
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        if self.wrong == 0 { Outcome::Done } else { Outcome::Wrong }
+    }
+}

@@ -1,0 +1,97 @@
+//! The verbs: the only code that puts components together. Each tells its story from top to bottom.
+
+pub mod check;
+pub mod run;
+pub mod status;
+pub mod table;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::cli::{Cli, TableVerb, TopologyArgs, Verb};
+use crate::halt::{Halt, HaltKind};
+use crate::topology::Topology;
+use crate::topology::load::load;
+use crate::topology::mistake::Mistakes;
+
+/// How a verb ended, beside failing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done (0).
+    Done,
+    /// Done, and the answer is no: tables differ, cells differ (1).
+    Different,
+    /// Wrong topology (2).
+    Wrong,
+    /// Interrupted, after a clean drain (130).
+    Interrupted,
+}
+
+/// Runs the verb that was typed.
+///
+/// # Errors
+/// What the operator has to know; [`exit_code`] tells how the process ends.
+pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    match cli.verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Check(args) => check::run(&args),
+        Verb::Describe(args) => describe(&args),
+        Verb::Table(TableVerb::Create(args)) => table::create(&args),
+        Verb::Table(TableVerb::Diff(args)) => table::diff(&args),
+        Verb::Status(args) => status::run(&args),
+        Verb::Demo(_) => anyhow::bail!("x"),
+    }
+}
+
+/// The exit code of an outcome: 0 done, 1 failed, 2 wrong use or topology, 3 stopped by policy, 130 interrupted.
+#[must_use]
+pub fn exit_code(outcome: &anyhow::Result<Outcome>) -> ExitCode {
+    match outcome {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Different) => ExitCode::from(1),
+        Ok(Outcome::Wrong) => ExitCode::from(2),
+        Ok(Outcome::Interrupted) => ExitCode::from(130),
+        Err(error) if error.is::<Mistakes>() => ExitCode::from(2),
+        Err(error) => match error.downcast_ref::<Halt>().map(|halt| halt.kind) {
+            Some(HaltKind::Topology) => ExitCode::from(2),
+            Some(HaltKind::Policy) => ExitCode::from(3),
+            Some(HaltKind::Failed) | None => ExitCode::from(1),
+        },
+    }
+}
+
+/// Loads the topology and logs what is doubtful about it.
+fn topology(args: &TopologyArgs) -> anyhow::Result<Topology> {
+    let loaded = load(&args.files)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(loaded.topology)
+}
+
+/// The runtime for sockets and timers.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("net")
+        .enable_all()
+        .build()
+        .context("start the runtime")
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
+}
+
+fn describe(_: &crate::cli::Describe) -> anyhow::Result<Outcome> {
+    anyhow::bail!("x")
+}
