@@ -5,6 +5,7 @@
 //! (kafka, parquet)      (pure)           └▶ sink green ─▶ progress green ─┴▶ commit
 //! ```
 
+pub mod chat;
 pub mod cli;
 pub mod clock;
 pub mod command;
@@ -28,3 +29,4 @@ pub mod source;
 pub mod status;
 pub mod telemetry;
 pub mod topology;
+pub mod verify;

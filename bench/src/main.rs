@@ -1,1 +1,28 @@
-fn main() {}
+//! Load and checks for halcyon: chat events into Kafka, tables against an independent fold, the benchmark.
+
+mod load;
+mod verify;
+
+use clap::{Parser, Subcommand};
+
+/// Load generator and benchmarks of halcyon: every answer is checked before a time is reported.
+#[derive(Debug, Parser)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Send chat events to a topic; make the topic if it is missing
+    Load(load::Load),
+    /// Compare a table of every cluster with an independent fold of the events; exit 1 if one cell differs
+    Verify(verify::Verify),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().verb {
+        Verb::Load(args) => load::run(&args),
+        Verb::Verify(args) => verify::run(&args),
+    }
+}

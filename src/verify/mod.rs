@@ -1,0 +1,4 @@
+//! Are two tables the same, cell by cell?
+
+pub mod compare;
+pub mod rows;
