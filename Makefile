@@ -1,0 +1,41 @@
+# halcyon: what a developer and an operator call. `make help` lists it.
+CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/halcyon
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+STACK   := docker/stack/stack
+
+# TLS toward Kafka needs OpenSSL: the system's, or one built from source (needs perl).
+FEATURES := $(shell (pkg-config --exists openssl 2>/dev/null || test -e /usr/include/openssl/ssl.h) && echo "" || echo "--no-default-features --features ssl-vendored")
+
+.PHONY: help demo test check stack stack-stop bench soak deny
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: ## the whole idea in one process: no server, no download but crates
+	@echo "building halcyon (the first time takes some minutes) ..."
+	@cargo build --locked --bin halcyon $(FEATURES) --quiet
+	@$(CARGO_TARGET_DIR)/debug/halcyon demo $(DEMO)
+
+test: ## everything: format, lints, all tests, the real servers started and stopped by the run
+	@bash tests/run
+
+check: ## format and lints only
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets $(FEATURES) -- -D warnings
+
+stack: ## a real Kafka and two real HBase clusters on loopback (STACK_ARGS="--green 2.5.13-hadoop3")
+	@$(STACK) up $(STACK_ARGS)
+	@echo "topology: topology/stack.toml"
+
+stack-stop: ## stop them and remove their data
+	@$(STACK) down
+
+bench: ## the benchmark on real servers, answers checked
+	@cargo run --locked --release -p bench -- run-real $(BENCH)
+
+soak: ## one million events with five kills and a region-server restart (EVENTS=n for another number)
+	@SOAK_EVENTS=$(or $(EVENTS),1000000) bash tests/run soak
+
+deny: ## licences, doubles, sources (needs cargo-deny: cargo install cargo-deny --locked)
+	cargo deny check bans licenses sources
