@@ -1,5 +1,6 @@
 //! All integration tests in one binary.
 
+mod contract;
 mod real;
 mod scenario;
 mod support;

@@ -1,7 +1,5 @@
 //! The servers that `make test` has started, as the environment names them.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use hbase::registry::Registry;
 
 /// Addresses of the stack.
@@ -38,10 +36,4 @@ fn registries() -> Vec<(String, Registry)> {
     }
     assert!(!found.is_empty(), "REAL=1, but no HALCYON_BLUE_ZK, HALCYON_GREEN_ZK or …_RPC in the environment");
     found
-}
-
-/// A number that no other table of this run has.
-pub fn unique() -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }

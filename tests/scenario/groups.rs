@@ -1,15 +1,15 @@
 //! Offsets per sink on a mock Kafka: fenced group commit, the sinks' own groups, several members.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use halcyon::clock::TestClock;
 use halcyon::dead_letter::{Budget, DeadLetters};
 use halcyon::engine::{Ended, Engine, EngineParts};
+use halcyon::sink::Sink;
 use halcyon::sink::memory::MemorySink;
-use halcyon::sink::{Sink, SinkError};
 use halcyon::source::kafka::{BatchLimits, ReadSettings};
-use halcyon::topology::{DeadLetter, DeadLetterStore, ErrorBudget, Format, Kafka, Model, Start, Topic, Topology};
+use halcyon::topology::Topology;
 use tokio::runtime::Runtime;
 
 use crate::support::mock_kafka::MockKafka;
@@ -19,18 +19,8 @@ const PARTITIONS: i32 = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn topology(kafka: &MockKafka) -> Topology {
-    Topology {
-        name: "chat".to_owned(),
-        kafka: Kafka { brokers: kafka.brokers(), properties: BTreeMap::new() },
-        topics: [(
-            "messages".to_owned(),
-            Topic { name: TOPIC.to_owned(), format: Format::Json, start: Some(Start::Earliest) },
-        )]
-        .into(),
-        models: [("message".to_owned(), Model { topic: "messages".to_owned(), table: "message".to_owned() })].into(),
-        clusters: BTreeMap::new(),
-        dead_letter: DeadLetter { to: DeadLetterStore::Halt, budget: ErrorBudget { minimum: 1, share: 0.0 } },
-    }
+    let text = include_str!("topology.toml").replace("BROKERS", &kafka.brokers().join(","));
+    halcyon::topology::load::parse("topology.toml", &text, &|_| None).expect("a legal topology").topology
 }
 
 fn read() -> ReadSettings {
@@ -45,23 +35,14 @@ fn read() -> ReadSettings {
     }
 }
 
-#[derive(Debug)]
-struct Still;
-impl halcyon::clock::Clock for Still {
-    fn now_ms(&self) -> i64 {
-        0
-    }
-}
-
 fn start(topology: &Topology, sinks: &[Arc<MemorySink>], runtime: &Runtime) -> Engine {
-    let _ = tracing_subscriber::fmt().with_env_filter("debug").with_test_writer().try_init();
     let parts = EngineParts {
         sinks: sinks.iter().map(|sink| Arc::clone(sink) as Arc<dyn Sink>).collect(),
-        dead_letters: DeadLetters,
-        budget: Budget,
+        dead_letters: DeadLetters::Halt,
+        budget: Budget::new(topology.dead_letter.budget),
         memory_bytes: 64 << 20,
         read: read(),
-        clock: Arc::new(Still),
+        clock: Arc::new(TestClock::default()),
     };
     Engine::start(topology, parts, runtime.handle().clone()).expect("starts")
 }
@@ -109,7 +90,6 @@ fn a_second_run_reads_only_what_came_since() {
     let offsets: Vec<i64> =
         kafka.committed("chat.blue", (TOPIC, PARTITIONS)).into_values().map(|(offset, _)| offset).collect();
     assert_eq!(offsets, [400; 4]);
-    let _ = ended;
 }
 
 #[test]
@@ -138,5 +118,4 @@ fn a_partition_that_moves_to_a_new_member_leaves_no_gap() {
     let offsets: Vec<i64> =
         kafka.committed("chat.blue", (TOPIC, PARTITIONS)).into_values().map(|(offset, _)| offset).collect();
     assert_eq!(offsets, [600; 4], "{ended:?}");
-    let _ = SinkError::Transient(String::new());
 }

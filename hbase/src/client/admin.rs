@@ -88,7 +88,7 @@ impl Admin {
     /// [`Error`]; a table that exists is [`Error::Refused`] with `TableExistsException`.
     pub async fn create_table(&self, table: &TableDescriptor, splits: &[Bytes]) -> Result<(), Error> {
         let request = CreateTableRequest {
-            table_schema: schema(table),
+            table_schema: schema_of(table),
             split_keys: splits.to_vec(),
             ..CreateTableRequest::default()
         };
@@ -148,7 +148,7 @@ impl Admin {
             Err(Error::Refused(exception)) if exception.is("TableNotFoundException") => return Ok(None),
             other => other?,
         };
-        Ok(answer.table_schema.first().map(descriptor))
+        Ok(answer.table_schema.first().map(descriptor_of))
     }
 
     /// Cuts the region that has `row` in two at it. Returns when the daughters are open. The first row of a region
@@ -290,7 +290,7 @@ fn server_name(region: &Region) -> Option<ServerNameMessage> {
     Some(ServerNameMessage { host_name: host.to_owned(), port: port.parse().ok(), start_code: Some(region.start_code) })
 }
 
-fn schema(table: &TableDescriptor) -> TableSchema {
+pub(crate) fn schema_of(table: &TableDescriptor) -> TableSchema {
     let pair = |(name, value): &(String, String)| BytesBytesPair {
         first: Bytes::copy_from_slice(name.as_bytes()),
         second: Bytes::copy_from_slice(value.as_bytes()),
@@ -308,7 +308,7 @@ fn schema(table: &TableDescriptor) -> TableSchema {
     }
 }
 
-fn descriptor(schema: &TableSchema) -> TableDescriptor {
+pub(crate) fn descriptor_of(schema: &TableSchema) -> TableDescriptor {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     let family = |family: &ColumnFamilySchema| Family {
         name: text(&family.name),

@@ -1,0 +1,339 @@
+//! What a cluster in memory consists of: servers, tables, regions, and meta that says so.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::fault::Fault;
+use super::region::Region;
+use super::store::Store;
+use crate::cell::{Cell, CellKind};
+use crate::client::admin::{Family, TableDescriptor};
+use crate::exception::Exception;
+use crate::table_name::TableName;
+use crate::wire::message::{ServerNameMessage, TableStateKind, TableStateMessage};
+
+const PREFIX: &str = "org.apache.hadoop.hbase.";
+
+/// A refusal with HBase's class of that name.
+pub(super) fn refusal(class: &str, message: impl Into<String>) -> Exception {
+    let class = if class.starts_with("java.") { class.to_owned() } else { format!("{PREFIX}{class}") };
+    Exception { class, message: message.into(), moved_to: None, do_not_retry: false }
+}
+
+/// Counters of what clients have sent.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) multis: AtomicU64,
+    pub(super) mutations: AtomicU64,
+    pub(super) cells: AtomicU64,
+}
+
+/// A server's name and whether it runs.
+#[derive(Clone, Debug)]
+pub(super) struct ServerSlot {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) start_code: u64,
+    pub(super) is_up: bool,
+}
+
+impl ServerSlot {
+    pub(super) fn message(&self) -> ServerNameMessage {
+        ServerNameMessage {
+            host_name: self.host.clone(),
+            port: Some(u32::from(self.port)),
+            start_code: Some(self.start_code),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Table {
+    descriptor: TableDescriptor,
+    is_enabled: bool,
+    regions: BTreeMap<Bytes, Arc<Region>>,
+}
+
+/// The whole cluster.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) cluster_id: String,
+    pub(super) counters: Counters,
+    pub(super) master: Mutex<Option<ServerSlot>>,
+    pub(super) servers: Mutex<Vec<ServerSlot>>,
+    pub(super) faults: Mutex<Vec<Fault>>,
+    meta: Arc<Region>,
+    tables: RwLock<BTreeMap<TableName, Table>>,
+    last_id: AtomicU64,
+    next_server: AtomicUsize,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        let now = now_ms() as u64;
+        Self {
+            cluster_id: format!("in-process-{now:x}"),
+            counters: Counters::default(),
+            master: Mutex::default(),
+            servers: Mutex::default(),
+            faults: Mutex::default(),
+            meta: Arc::new(Region::meta(&[Family::new("info").with("VERSIONS", "3"), Family::new("table")])),
+            tables: RwLock::default(),
+            last_id: AtomicU64::new(now),
+            next_server: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn servers(&self) -> MutexGuard<'_, Vec<ServerSlot>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn server(&self, index: usize) -> Option<ServerSlot> {
+        self.servers().get(index).cloned()
+    }
+
+    /// Region ids and start codes: time-like, never the same twice.
+    pub(super) fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The region of that full name, if it exists.
+    pub(super) fn region(&self, name: &[u8]) -> Option<Arc<Region>> {
+        if name == &self.meta.name[..] {
+            return Some(Arc::clone(&self.meta));
+        }
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let mut regions = tables.values().flat_map(|table| table.regions.values());
+        regions.find(|region| region.name == name).cloned()
+    }
+
+    /// The region of that hash, for the master's calls.
+    pub(super) fn region_by_hash(&self, encoded: &[u8]) -> Option<Arc<Region>> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let mut regions = tables.values().flat_map(|table| table.regions.values());
+        regions.find(|region| region.encoded.as_bytes() == encoded).cloned()
+    }
+
+    pub(super) fn regions(&self, table: &TableName) -> Vec<Arc<Region>> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.get(table).map(|table| table.regions.values().cloned().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn is_enabled(&self, table: &TableName) -> Option<bool> {
+        if *table == self.meta.table {
+            return Some(true);
+        }
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.get(table).map(|table| table.is_enabled)
+    }
+
+    pub(super) fn descriptors(&self) -> Vec<TableDescriptor> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        tables.values().map(|table| table.descriptor.clone()).collect()
+    }
+
+    pub(super) fn create(&self, descriptor: TableDescriptor, mut splits: Vec<Bytes>) -> Result<(), Exception> {
+        if descriptor.families.is_empty() {
+            return Err(refusal("DoNotRetryIOException", "Table should have at least one column family."));
+        }
+        splits.sort();
+        splits.dedup();
+        let name = descriptor.name.clone();
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        if tables.contains_key(&name) {
+            return Err(refusal("TableExistsException", name.as_str()));
+        }
+        let mut starts = vec![Bytes::new()];
+        starts.extend(splits);
+        let ends = starts.iter().skip(1).cloned().chain([Bytes::new()]).collect::<Vec<_>>();
+        let mut regions = BTreeMap::new();
+        for (start, end) in starts.into_iter().zip(ends) {
+            let place = (self.next_id(), self.pick_server());
+            let families = (descriptor.families.as_slice(), Store::default());
+            let region = Arc::new(Region::new(&name, (start.clone(), end), place, families));
+            self.publish(&region);
+            regions.insert(start, region);
+        }
+        tables.insert(name.clone(), Table { descriptor, is_enabled: true, regions });
+        drop(tables);
+        self.publish_state(&name, TableStateKind::Enabled);
+        Ok(())
+    }
+
+    pub(super) fn drop_table(&self, name: &TableName) -> Result<(), Exception> {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        match tables.get(name) {
+            None => return Err(refusal("TableNotFoundException", name.as_str())),
+            Some(table) if table.is_enabled => {
+                return Err(refusal("TableNotDisabledException", name.as_str()));
+            }
+            Some(_) => {}
+        }
+        if let Some(table) = tables.remove(name) {
+            for region in table.regions.values() {
+                self.withdraw(&region.name);
+            }
+        }
+        self.withdraw(&Bytes::copy_from_slice(name.as_str().as_bytes()));
+        Ok(())
+    }
+
+    pub(super) fn enable(&self, name: &TableName, is_enabled: bool) -> Result<(), Exception> {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let table = tables.get_mut(name).ok_or_else(|| refusal("TableNotFoundException", name.as_str()))?;
+        if table.is_enabled == is_enabled {
+            let class = if is_enabled { "TableNotDisabledException" } else { "TableNotEnabledException" };
+            return Err(refusal(class, name.as_str()));
+        }
+        table.is_enabled = is_enabled;
+        drop(tables);
+        self.publish_state(name, if is_enabled { TableStateKind::Enabled } else { TableStateKind::Disabled });
+        Ok(())
+    }
+
+    /// Cuts the region that has `row` in two.
+    pub(super) fn split(&self, name: &TableName, row: &Bytes) -> Result<(), Exception> {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let table = tables.get_mut(name).ok_or_else(|| refusal("TableNotFoundException", name.as_str()))?;
+        let parent = table.regions.values().find(|region| region.contains(row)).cloned();
+        let parent = parent.filter(|parent| parent.start != *row);
+        let parent = parent.ok_or_else(|| refusal("DoNotRetryIOException", "cannot split at a region's first row"))?;
+        // Writers that wait for the lock find the region closed and look it up again.
+        let Some(mut lower) = parent.write().take() else {
+            return Err(refusal("NotServingRegionException", parent.encoded.clone()));
+        };
+        let upper = lower.split_off(row);
+        self.withdraw(&parent.name);
+        table.regions.remove(&parent.start);
+        let ends = [(parent.start.clone(), row.clone(), lower), (row.clone(), parent.end.clone(), upper)];
+        for (start, end, store) in ends {
+            let place = (self.next_id(), parent.server());
+            let families = (table.descriptor.families.as_slice(), store);
+            let daughter = Arc::new(Region::new(name, (start.clone(), end), place, families));
+            self.publish(&daughter);
+            table.regions.insert(start, daughter);
+        }
+        Ok(())
+    }
+
+    /// Joins the region that has `row` with the one behind it.
+    pub(super) fn merge(&self, name: &TableName, row: &[u8]) -> Result<(), Exception> {
+        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let table = tables.get_mut(name).ok_or_else(|| refusal("TableNotFoundException", name.as_str()))?;
+        let first = table.regions.values().find(|region| region.contains(row)).cloned();
+        let second = first.as_ref().and_then(|first| table.regions.get(&first.end)).cloned();
+        let (Some(first), Some(second)) = (first, second) else {
+            return Err(refusal("exceptions.MergeRegionException", "no region behind it"));
+        };
+        let (Some(mut store), Some(other)) = (first.write().take(), second.write().take()) else {
+            return Err(refusal("NotServingRegionException", first.encoded.clone()));
+        };
+        store.absorb(other);
+        for parent in [&first, &second] {
+            self.withdraw(&parent.name);
+            table.regions.remove(&parent.start);
+        }
+        let place = (self.next_id(), first.server());
+        let range = (first.start.clone(), second.end.clone());
+        let merged = Arc::new(Region::new(name, range, place, (table.descriptor.families.as_slice(), store)));
+        self.publish(&merged);
+        table.regions.insert(merged.start.clone(), merged);
+        Ok(())
+    }
+
+    /// Moves a region to a server that runs.
+    pub(super) fn move_region(&self, region: &Arc<Region>, server: usize) {
+        region.set_server(server);
+        self.publish(region);
+    }
+
+    /// Gives the regions of a server to the others that run; without any they wait for it.
+    pub(super) fn evacuate(&self, server: usize) {
+        let regions: Vec<Arc<Region>> = {
+            let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+            tables.values().flat_map(|table| table.regions.values()).cloned().collect()
+        };
+        let all = regions.iter().chain([&self.meta]);
+        for region in all.filter(|region| region.server() == server) {
+            if self.servers().iter().any(|slot| slot.is_up) {
+                let target = self.pick_server();
+                region.set_server(target);
+                if !Arc::ptr_eq(region, &self.meta) {
+                    self.publish(region);
+                }
+            }
+        }
+    }
+
+    /// The server that has meta.
+    pub(super) fn meta_server(&self) -> Option<ServerSlot> {
+        self.server(self.meta.server()).filter(|slot| slot.is_up)
+    }
+
+    pub(super) fn meta_region(&self) -> &Arc<Region> {
+        &self.meta
+    }
+
+    /// The next server that runs, in turn.
+    pub(super) fn pick_server(&self) -> usize {
+        let servers = self.servers();
+        let count = servers.len().max(1);
+        let first = self.next_server.fetch_add(1, Ordering::Relaxed);
+        let candidates = (0..count).map(|step| (first + step) % count);
+        let mut up = candidates.filter(|index| servers.get(*index).is_some_and(|slot| slot.is_up));
+        up.next().unwrap_or(0)
+    }
+
+    /// Writes a region's row in meta.
+    pub(super) fn publish(&self, region: &Region) {
+        let Some(slot) = self.server(region.server()) else { return };
+        let mut info = b"PBUF".to_vec();
+        info.extend(region.info().encode_to_vec());
+        let values = [
+            ("regioninfo", Bytes::from(info)),
+            ("server", Bytes::from(format!("{}:{}", slot.host, slot.port))),
+            ("serverstartcode", Bytes::copy_from_slice(&slot.start_code.to_be_bytes())),
+            ("seqnumDuringOpen", Bytes::copy_from_slice(&self.next_id().to_be_bytes())),
+            ("state", Bytes::from_static(b"OPEN")),
+        ];
+        for (qualifier, value) in values {
+            self.put_meta(&region.name, ("info", qualifier), value);
+        }
+    }
+
+    fn publish_state(&self, table: &TableName, state: TableStateKind) {
+        let value = TableStateMessage { state: state as i32 }.encode_to_vec();
+        self.put_meta(&Bytes::copy_from_slice(table.as_str().as_bytes()), ("table", "state"), value.into());
+    }
+
+    fn put_meta(&self, row: &Bytes, (family, qualifier): (&'static str, &'static str), value: Bytes) {
+        let cell = Cell {
+            row: row.clone(),
+            family: Bytes::from_static(family.as_bytes()),
+            qualifier: Bytes::from_static(qualifier.as_bytes()),
+            // Not the clock: two changes within one millisecond must not hide each other.
+            timestamp: self.next_id() as i64,
+            kind: CellKind::Put,
+            value,
+        };
+        if let Some(store) = self.meta.write().as_mut() {
+            store.apply(cell, 0);
+        }
+    }
+
+    fn withdraw(&self, row: &Bytes) {
+        if let Some(store) = self.meta.write().as_mut() {
+            store.remove_row(row);
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

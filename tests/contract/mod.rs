@@ -1,0 +1,3 @@
+//! One suite, every implementation.
+
+mod hbase_client;
