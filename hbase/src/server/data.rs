@@ -141,8 +141,9 @@ impl Data {
             check(region, cells)?;
         }
         self.apply(region, rows)?;
-        let done = |_| ResultOrException { result: Some(ResultMessage::default()), ..ResultOrException::default() };
-        let results = action.action.iter().map(done).collect();
+        // Numbered by position, whatever the actions' own indices are (`RSRpcServices.doAtomicBatchOp`).
+        let done = |index| outcome_of(Some(index), Ok(ResultMessage::default()));
+        let results = (0..).zip(&action.action).map(|(index, _)| done(index)).collect();
         Ok(RegionActionResult { result_or_exception: results, exception: None, processed: Some(true) })
     }
 

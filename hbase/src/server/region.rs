@@ -1,7 +1,6 @@
 //! A region: a range of rows of one table, with its store, on one server.
 
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -105,14 +104,9 @@ impl Region {
     }
 }
 
-/// Clients only compare it, so any stable hash of 32 digits will do (HBase uses MD5).
+/// MD5 of the rest of the name, as clients compute it from a region's info (`RegionInfo.createRegionName`).
 fn encoded_name(name: &[u8]) -> String {
-    let half = |salt: u8| {
-        let mut hasher = rustc_hash::FxHasher::default();
-        (salt, name).hash(&mut hasher);
-        hasher.finish()
-    };
-    format!("{:016x}{:016x}", half(1), half(2))
+    format!("{:x}", md5::compute(name))
 }
 
 fn rules(family: &Family) -> FamilyRules {
