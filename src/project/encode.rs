@@ -147,19 +147,26 @@ impl Writer<'_> {
     #[inline]
     fn write_newest(&mut self, group: &[Entry], index: usize, name: &Column) -> Result<(), BlockError> {
         let Some(column) = self.rows.columns.get(index) else { return Ok(()) };
-        let (newest, ties) = fold::newest(group, self.rows, *column);
-        self.ties += ties;
-        match newest {
-            None => Ok(()),
-            Some(Newest::Delete(row)) => self.block.cell(name, self.rows.version(row), CellKind::Put, &[]),
-            Some(Newest::Row(row)) => {
-                let mut scratch = CellScratch::default();
-                let bytes = match column.values.value(row) {
-                    Some(value) => value.cell_bytes(&mut scratch),
-                    None => &[],
-                };
-                self.block.cell(name, self.rows.version(row), CellKind::Put, bytes)
+        let row = match group {
+            [only] if !self.rows.is_delete(only.row()) => only.row(),
+            _ => {
+                let (newest, ties) = fold::newest(group, self.rows, *column);
+                self.ties += ties;
+                match newest {
+                    None => return Ok(()),
+                    Some(Newest::Row(row)) => row,
+                    Some(Newest::Delete(row)) => {
+                        return self.block.cell(name, self.rows.version(row), CellKind::Put, &[]);
+                    }
+                }
             }
-        }
+        };
+        let mut scratch = CellScratch::default();
+        let bytes = match column.values.value(row) {
+            Some(value) => value.cell_bytes(&mut scratch),
+            None if column.is_cleared(row) => &[],
+            None => return Ok(()),
+        };
+        self.block.cell(name, self.rows.version(row), CellKind::Put, bytes)
     }
 }
