@@ -8,6 +8,7 @@ pub mod load;
 pub mod mistake;
 mod model;
 mod row_key;
+pub mod schema;
 pub mod setting;
 mod source;
 mod suggest;
@@ -22,6 +23,8 @@ use crate::model::key::RowKey;
 use crate::model::predicate::Predicate;
 use crate::model::schema::{DeleteMode, LayoutError, ModelColumn, RowLayout};
 use crate::model::version::VersionRule;
+
+pub use crate::topology::schema::schema;
 
 /// Everything a topology file declares, checked.
 #[derive(Clone, Debug)]
