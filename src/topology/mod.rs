@@ -2,6 +2,7 @@
 
 mod cluster;
 mod condition;
+mod describe;
 mod grammar;
 mod kafka;
 pub mod load;
