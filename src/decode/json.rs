@@ -522,3 +522,6 @@ impl<'de> Visitor<'de> for SlotSeed<'_, 'de, '_> {
         Err(self.row.wrong_type(self.slot, "an object"))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Folded rows to HBase cells, once for all clusters of a layout.
 
+use std::sync::Arc;
+
 use hbase::cell::CellKind;
 use hbase::row_block::{BlockError, Column, MutationKind, RowBlockBuilder};
 
@@ -78,7 +80,7 @@ impl Encoder {
         let block = writer.block.finish();
         self.block_bytes = block.bytes().len();
         let cells = block.cell_count();
-        Ok(Encoded { rows: TableRows { table: layout.table().clone(), block }, cells, ties })
+        Ok(Encoded { rows: TableRows { table: Arc::clone(layout.table()), block }, cells, ties })
     }
 }
 

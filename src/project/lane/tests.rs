@@ -109,10 +109,13 @@ fn cells_of(block: &RowBlock) -> Vec<TestCell> {
     cells
 }
 
+/// Row, family and qualifier.
+type Coordinates = (Vec<u8>, String, String);
+
 /// What HBase would hold: the newest put of each column that no marker masks; of equal timestamps the one written last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Table {
-    cells: BTreeMap<(Vec<u8>, String, String), (i64, Vec<u8>)>,
+    cells: BTreeMap<Coordinates, (i64, Vec<u8>)>,
     markers: BTreeMap<(Vec<u8>, String), i64>,
 }
 
