@@ -280,3 +280,9 @@ pub struct ErrorBudget {
     /// Share of all events read by this process, 0 to 1.
     pub share: f64,
 }
+
+/// The condition that a text says, for tests elsewhere.
+#[cfg(test)]
+pub(crate) fn parse_condition(text: &str) -> Option<Predicate> {
+    condition::parse(text).ok()
+}
