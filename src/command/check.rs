@@ -3,11 +3,8 @@
 use crate::cli::Check;
 use crate::command::Outcome;
 use crate::source::kafka::offsets_of;
-use crate::topology::Topology;
 use crate::topology::load::load;
-fn schema() -> &'static str {
-    ""
-}
+use crate::topology::{Topology, schema};
 
 /// Checks and prints what is wrong.
 ///

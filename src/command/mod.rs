@@ -1,6 +1,7 @@
 //! The verbs: the only code that puts components together. Each tells its story from top to bottom.
 
 pub mod check;
+pub mod describe;
 pub mod run;
 pub mod status;
 pub mod table;
@@ -36,7 +37,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.verb {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
-        Verb::Describe(args) => describe(&args),
+        Verb::Describe(args) => describe::run(&args),
         Verb::Table(TableVerb::Create(args)) => table::create(&args),
         Verb::Table(TableVerb::Diff(args)) => table::diff(&args),
         Verb::Status(args) => status::run(&args),
@@ -90,8 +91,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     line
-}
-
-fn describe(_: &crate::cli::Describe) -> anyhow::Result<Outcome> {
-    anyhow::bail!("x")
 }

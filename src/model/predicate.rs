@@ -180,17 +180,34 @@ impl fmt::Display for Predicate {
             Self::And(left, right) => write!(f, "({left} and {right})"),
             Self::Or(left, right) => write!(f, "({left} or {right})"),
             Self::Not(inner) => write!(f, "not {inner}"),
-            Self::Compare { field, operator, literal } => write!(f, "{field} {} {literal}", operator.sign()),
+            Self::Compare { field, operator, literal } => {
+                write!(f, "{} {} {literal}", Name(field), operator.sign())
+            }
             Self::In { field, literals } => {
-                write!(f, "{field} in (")?;
+                write!(f, "{} in (", Name(field))?;
                 for (index, literal) in literals.iter().enumerate() {
                     let comma = if index == 0 { "" } else { ", " };
                     write!(f, "{comma}{literal}")?;
                 }
                 f.write_str(")")
             }
-            Self::IsNull { field } => write!(f, "{field} is null"),
-            Self::IsTrue { field } => f.write_str(field),
+            Self::IsNull { field } => write!(f, "{} is null", Name(field)),
+            Self::IsTrue { field } => Name(field).fmt(f),
         }
+    }
+}
+
+/// A field as a condition names it: quoted unless it is a plain word.
+struct Name<'a>(&'a str);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(field) = self;
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '$' | '-');
+        let starts = |c: char| c.is_alphabetic() || matches!(c, '_' | '$');
+        if field.starts_with(starts) && field.chars().all(plain) {
+            return f.write_str(field);
+        }
+        write!(f, "\"{}\"", field.replace('"', "\"\""))
     }
 }

@@ -156,3 +156,6 @@ fn compare(value: Value<'_>, literal: &Literal) -> Option<Ordering> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

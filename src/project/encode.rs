@@ -1,5 +1,7 @@
 //! Folded rows to HBase cells, once for all clusters of a layout.
 
+use std::sync::Arc;
+
 use hbase::cell::CellKind;
 use hbase::row_block::{BlockError, Column, MutationKind, RowBlockBuilder};
 
@@ -78,7 +80,7 @@ impl Encoder {
         let block = writer.block.finish();
         self.block_bytes = block.bytes().len();
         let cells = block.cell_count();
-        Ok(Encoded { rows: TableRows { table: layout.table().clone(), block }, cells, ties })
+        Ok(Encoded { rows: TableRows { table: Arc::clone(layout.table()), block }, cells, ties })
     }
 }
 
@@ -147,19 +149,26 @@ impl Writer<'_> {
     #[inline]
     fn write_newest(&mut self, group: &[Entry], index: usize, name: &Column) -> Result<(), BlockError> {
         let Some(column) = self.rows.columns.get(index) else { return Ok(()) };
-        let (newest, ties) = fold::newest(group, self.rows, *column);
-        self.ties += ties;
-        match newest {
-            None => Ok(()),
-            Some(Newest::Delete(row)) => self.block.cell(name, self.rows.version(row), CellKind::Put, &[]),
-            Some(Newest::Row(row)) => {
-                let mut scratch = CellScratch::default();
-                let bytes = match column.values.value(row) {
-                    Some(value) => value.cell_bytes(&mut scratch),
-                    None => &[],
-                };
-                self.block.cell(name, self.rows.version(row), CellKind::Put, bytes)
+        let row = match group {
+            [only] if !self.rows.is_delete(only.row()) => only.row(),
+            _ => {
+                let (newest, ties) = fold::newest(group, self.rows, *column);
+                self.ties += ties;
+                match newest {
+                    None => return Ok(()),
+                    Some(Newest::Row(row)) => row,
+                    Some(Newest::Delete(row)) => {
+                        return self.block.cell(name, self.rows.version(row), CellKind::Put, &[]);
+                    }
+                }
             }
-        }
+        };
+        let mut scratch = CellScratch::default();
+        let bytes = match column.values.value(row) {
+            Some(value) => value.cell_bytes(&mut scratch),
+            None if column.is_cleared(row) => &[],
+            None => return Ok(()),
+        };
+        self.block.cell(name, self.rows.version(row), CellKind::Put, bytes)
     }
 }

@@ -306,7 +306,7 @@ mod tests {
         );
         assert_eq!(shown("a not in (1, -2)"), "not a in (1, -2)");
         assert_eq!(shown("a >= 1.5 and b = true"), "(a >= 1.5 and b = true)");
-        assert_eq!(shown("\"odd name\" = 'x'"), "odd name = 'x'");
+        assert_eq!(shown("\"odd name\" = 'x'"), "\"odd name\" = 'x'");
         assert_eq!(shown("a = 18446744073709551615"), "a = 18446744073709551615");
     }
 

@@ -2,12 +2,14 @@
 
 mod cluster;
 mod condition;
+mod describe;
 mod grammar;
 mod kafka;
 pub mod load;
 pub mod mistake;
 mod model;
 mod row_key;
+pub mod schema;
 pub mod setting;
 mod source;
 mod suggest;
@@ -22,6 +24,8 @@ use crate::model::key::RowKey;
 use crate::model::predicate::Predicate;
 use crate::model::schema::{DeleteMode, LayoutError, ModelColumn, RowLayout};
 use crate::model::version::VersionRule;
+
+pub use crate::topology::schema::schema;
 
 /// Everything a topology file declares, checked.
 #[derive(Clone, Debug)]
@@ -275,4 +279,10 @@ pub struct ErrorBudget {
     pub minimum: u64,
     /// Share of all events read by this process, 0 to 1.
     pub share: f64,
+}
+
+/// The condition that a text says, for tests elsewhere.
+#[cfg(test)]
+pub(crate) fn parse_condition(text: &str) -> Option<Predicate> {
+    condition::parse(text).ok()
 }

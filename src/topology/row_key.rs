@@ -131,11 +131,9 @@ fn extent(section: &Section<'_>, data_type: FieldType, position: Position, order
     let width = section.get("width");
     let delimiter = section.get("delimiter");
     if !matches!(data_type, FieldType::Utf8 | FieldType::Bytes) {
-        for node in [width, delimiter].into_iter().flatten() {
-            node.mistake_at_key(
-                format!("`{}` is only for utf8 and bytes; {data_type} has its width", node.path()),
-                None,
-            );
+        if let Some(node) = width.or(delimiter) {
+            let what = format!("`{}` is only for utf8 and bytes; {data_type} has its width", node.path());
+            node.mistake_at_key(what, None);
             return None;
         }
         return Some(Extent::Fixed);

@@ -52,7 +52,7 @@ fn splits(node: &Node<'_>) -> Option<Vec<Vec<u8>>> {
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     let digits: Vec<char> = text.chars().collect();
