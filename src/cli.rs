@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::telemetry::LogFormat;
+use crate::telemetry::{self, LogFormat};
 
 /// Keeps read models in several HBase clusters current from Kafka.
 #[derive(Clone, Debug, Parser)]
@@ -187,6 +187,17 @@ pub struct Demo {
     /// End with one line of JSON
     #[arg(long)]
     pub json: bool,
+}
+
+impl Cli {
+    /// What is logged unless `HALCYON_LOG` says otherwise.
+    #[must_use]
+    pub fn log_filter(&self) -> &'static str {
+        match self.verb {
+            Verb::Demo(_) => telemetry::QUIET_FILTER,
+            _ => telemetry::DEFAULT_FILTER,
+        }
+    }
 }
 
 impl Run {

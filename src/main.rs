@@ -8,7 +8,7 @@ use halcyon::{command, telemetry};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::install(cli.log_format);
+    telemetry::install(cli.log_format, cli.log_filter());
     let outcome = command::run(cli);
     if let Err(error) = &outcome {
         tracing::error!("{error:#}");

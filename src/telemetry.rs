@@ -5,7 +5,9 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 /// What is logged when `HALCYON_LOG` says nothing: changes of state of halcyon, and only trouble of its libraries.
-const DEFAULT_FILTER: &str = "warn,halcyon=info";
+pub const DEFAULT_FILTER: &str = "warn,halcyon=info";
+/// The same for verbs that tell a story of their own.
+pub const QUIET_FILTER: &str = "error";
 /// The variable with the filter, in the syntax of `tracing_subscriber::EnvFilter`.
 const FILTER_VARIABLE: &str = "HALCYON_LOG";
 
@@ -20,8 +22,8 @@ pub enum LogFormat {
 }
 
 /// Installs the subscriber. A second call changes nothing.
-pub fn install(format: LogFormat) {
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+pub fn install(format: LogFormat, default_filter: &str) {
+    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new(default_filter));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An error means that a subscriber is there already, and that one logs.
     let _ = match format {

@@ -19,8 +19,8 @@ use crate::invariant::{fenced, group_is_minimum, no_gap, no_rewind};
 /// (`offsets.retention.minutes`), also while the job runs: unchanged ones are committed again this often.
 pub const HEARTBEAT_COMMIT: Duration = Duration::from_hours(6);
 
-/// One tenure of a partition in this process. Never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// One tenure of a partition in this process. Never reused; the default is none that ever was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(u64);
 
 /// A set of sinks, by their index in the ledger.

@@ -1,3 +1,4 @@
 //! Where records come from.
 
 pub mod kafka;
+pub mod parquet;
