@@ -12,7 +12,7 @@ use crate::model::value::Value;
 
 /// One column under construction.
 #[derive(Debug)]
-pub(super) struct ColumnBuilder {
+pub(crate) struct ColumnBuilder {
     values: Values,
     rows: usize,
     /// One bit a row; only once a row had no value.
@@ -40,7 +40,7 @@ enum IsUtf8 {
 
 impl ColumnBuilder {
     /// An empty column with room for this many rows.
-    pub(super) fn new(data_type: FieldType, rows: usize) -> Self {
+    pub(crate) fn new(data_type: FieldType, rows: usize) -> Self {
         let text = |is_utf8| {
             let mut ends = Vec::with_capacity(rows + 1);
             ends.push(0);
@@ -61,7 +61,7 @@ impl ColumnBuilder {
 
     /// Appends a value. One of another type than the column's counts as absent; the decoder has checked the type.
     #[inline]
-    pub(super) fn push(&mut self, value: Value<'_>) {
+    pub(crate) fn push(&mut self, value: Value<'_>) {
         match (&mut self.values, value) {
             (Values::Text { ends, text, .. }, Value::Text(part)) => push_text(ends, text, part.as_bytes()),
             (Values::Text { ends, text, is_utf8: IsUtf8::No }, Value::Bytes(part)) => push_text(ends, text, part),
@@ -86,7 +86,7 @@ impl ColumnBuilder {
     }
 
     /// Appends a row that has no value.
-    pub(super) fn push_absent(&mut self) {
+    pub(crate) fn push_absent(&mut self) {
         self.push_filler();
         if let Some(nulls) = &mut self.nulls {
             nulls.append(false);
@@ -95,7 +95,7 @@ impl ColumnBuilder {
     }
 
     /// Appends a row that says null.
-    pub(super) fn push_null(&mut self) {
+    pub(crate) fn push_null(&mut self) {
         self.push_filler();
         self.nulls.get_or_insert_with(|| filled(self.rows, false)).append(true);
         self.rows += 1;
@@ -115,7 +115,7 @@ impl ColumnBuilder {
     }
 
     /// The column and its explicit nulls.
-    pub(super) fn finish(self) -> (ArrayRef, Option<BooleanBuffer>) {
+    pub(crate) fn finish(self) -> (ArrayRef, Option<BooleanBuffer>) {
         let valid = self.valid.map(|mut bits| NullBuffer::new(bits.finish()));
         let nulls = self.nulls.map(|mut bits| bits.finish());
         let array: ArrayRef = match self.values {

@@ -1,6 +1,6 @@
 //! Payload bytes to typed Arrow columns. A bad record becomes a value, never a panic, and leaves no trace in the columns.
 
-mod columns;
+pub(crate) mod columns;
 pub mod events;
 mod json;
 

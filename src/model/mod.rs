@@ -4,6 +4,7 @@ pub mod batch;
 pub mod field;
 pub mod key;
 pub mod predicate;
+pub mod row_file;
 pub mod rows;
 pub mod schema;
 pub mod value;
