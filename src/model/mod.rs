@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod field;
+pub mod hash;
 pub mod key;
 pub mod predicate;
 pub mod row_file;
