@@ -17,7 +17,6 @@
 //! 5. A record is bad if it is null, is not UTF-8, is not one JSON object and nothing else, or has a field of a wrong
 //!    type; its cause names the field or the place, and never quotes the value.
 
-use std::cell::Cell;
 use std::fmt;
 use std::ops::Range;
 
@@ -30,12 +29,10 @@ use serde_json::value::RawValue;
 
 use crate::decode::columns::ColumnBuilder;
 use crate::decode::events::{Events, FieldSet};
+use crate::decode::plan::{Name, Node, Slot, Target};
 use crate::model::batch::{BadRecord, RawBatch, Stage};
 use crate::model::field::FieldType;
 use crate::model::value::Value;
-
-/// How many names of an object are predicted from the object before it.
-const HINTS: usize = 32;
 
 /// Decodes JSON payloads of one topic.
 #[derive(Debug)]
@@ -50,37 +47,6 @@ pub(super) struct JsonDecoder {
 struct Scratch {
     text: String,
     bytes: Vec<u8>,
-}
-
-/// An object of the plan.
-#[derive(Debug)]
-struct Node {
-    names: Vec<Name>,
-    /// All slots within this object.
-    slots: Range<usize>,
-    /// For each position within the object, the name found there last. Producers repeat themselves.
-    hints: [Cell<u16>; HINTS],
-}
-
-/// A name of interest within an object.
-#[derive(Debug)]
-struct Name {
-    text: String,
-    target: Target,
-}
-
-#[derive(Debug)]
-enum Target {
-    Slot(Slot),
-    Object(Node),
-}
-
-/// Where a field goes, and what it must be.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    index: usize,
-    data_type: FieldType,
-    quoted_number: bool,
 }
 
 /// One record while it is parsed.
@@ -105,16 +71,7 @@ enum Found<'de> {
 
 impl JsonDecoder {
     pub(super) fn new(fields: FieldSet) -> Self {
-        let slots: Vec<(&str, Slot)> = fields
-            .all()
-            .iter()
-            .enumerate()
-            .map(|(index, field)| {
-                let slot = Slot { index, data_type: field.data_type, quoted_number: field.quoted_number };
-                (field.path.as_str(), slot)
-            })
-            .collect();
-        let root = Node::new(&slots);
+        let root = Node::root(&fields);
         Self { fields, root, scratch: Scratch::default() }
     }
 
@@ -151,46 +108,6 @@ impl JsonDecoder {
             offsets: Int64Array::from(offsets),
             timestamps: Int64Array::from(timestamps),
         }
-    }
-}
-
-impl Node {
-    /// The object with these fields, whose paths start at this object, in slot order.
-    fn new(slots: &[(&str, Slot)]) -> Self {
-        let mut names: Vec<Name> = Vec::new();
-        let mut rest = slots;
-        while let Some(((path, slot), behind)) = rest.split_first() {
-            let Some((text, _)) = path.split_once('.') else {
-                names.push(Name { text: (*path).to_owned(), target: Target::Slot(*slot) });
-                rest = behind;
-                continue;
-            };
-            // Slots are sorted by path, so all fields of one object stand together.
-            let within: Vec<(&str, Slot)> = rest
-                .iter()
-                .map_while(|(path, slot)| Some((path.strip_prefix(text)?.strip_prefix('.')?, *slot)))
-                .collect();
-            rest = rest.get(within.len()..).unwrap_or_default();
-            names.push(Name { text: text.to_owned(), target: Target::Object(Self::new(&within)) });
-        }
-        let start = slots.first().map_or(0, |(_, slot)| slot.index);
-        Self { names, slots: start..start + slots.len(), hints: Default::default() }
-    }
-
-    /// The entry for a name that stands at this position of an object.
-    #[inline]
-    fn find(&self, position: usize, text: &str) -> Option<&Name> {
-        let hint = self.hints.get(position);
-        if let Some(name) = hint.and_then(|hint| self.names.get(usize::from(hint.get())))
-            && name.text == text
-        {
-            return Some(name);
-        }
-        let index = self.names.iter().position(|name| name.text == text)?;
-        if let Some(hint) = hint {
-            hint.set(index as u16);
-        }
-        self.names.get(index)
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod columns;
 pub mod events;
 mod json;
+mod plan;
 
 use crate::decode::events::{Events, FieldSet};
 use crate::decode::json::JsonDecoder;

@@ -17,8 +17,7 @@
 //! `descending` inverts every bit of a part (its padding and delimiter too); `reverse` turns the order of its bytes
 //! around, which spreads counters and brings together names of one suffix.
 //!
-//! `hash` of a number is one step of splitmix64 over its 64-bit two's complement; of text and bytes it is the same step
-//! over their 64-bit FNV-1a hash. It is part of the stored data and never changes.
+//! The hash is that of [`crate::model::hash`].
 //!
 //! # Invariants
 //! 1. Without salt, hash and `reverse`, keys sort as the tuples of their fields do (texts by their bytes, descending
@@ -26,10 +25,8 @@
 //! 2. A key decodes to the fields that it was made of.
 
 use crate::model::field::FieldType;
+use crate::model::hash::{bucket, hash};
 use crate::model::value::Value;
-
-/// Greatest number of salt buckets: what one byte can tell apart.
-pub const SALT_BUCKETS_MAX: u16 = 256;
 
 /// The delimiter when a topology names none. Sorts before every other byte.
 pub const DEFAULT_DELIMITER: u8 = 0;
@@ -50,7 +47,7 @@ pub enum KeyPart {
         field: String,
         /// Type of the field.
         data_type: FieldType,
-        /// Number of buckets, 1 to [`SALT_BUCKETS_MAX`].
+        /// Number of buckets, 1 to [`crate::model::hash::SALT_BUCKETS_MAX`].
         buckets: u16,
     },
     /// The first bytes of a field's hash.
@@ -195,41 +192,6 @@ impl KeyValue {
             Self::Bytes(bytes) => Value::Bytes(bytes),
         }
     }
-}
-
-/// One step of splitmix64 (Steele, Lea, Flood 2014) from this state.
-#[must_use]
-pub const fn splitmix64(state: u64) -> u64 {
-    let z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// The hash of a value that salts and hash parts use.
-#[must_use]
-pub fn hash(value: Value<'_>) -> u64 {
-    match value {
-        Value::U64(number) => splitmix64(number),
-        Value::I64(number) => splitmix64(number as u64),
-        Value::U32(number) => splitmix64(u64::from(number)),
-        Value::I32(number) => splitmix64(i64::from(number) as u64),
-        Value::F64(number) => splitmix64(number.to_bits()),
-        Value::Bool(truth) => splitmix64(u64::from(truth)),
-        Value::Text(text) => splitmix64(fnv_1a(text.as_bytes())),
-        Value::Bytes(bytes) => splitmix64(fnv_1a(bytes)),
-    }
-}
-
-fn fnv_1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-/// The salt byte of a value: its bucket among 1 to 256.
-#[must_use]
-pub fn bucket(value: Value<'_>, buckets: u16) -> u8 {
-    debug_assert!((1..=SALT_BUCKETS_MAX).contains(&buckets));
-    ((u128::from(hash(value)) * u128::from(buckets)) >> 64) as u8
 }
 
 impl RowKey {

@@ -2,8 +2,10 @@
 
 pub mod batch;
 pub mod field;
+pub mod hash;
 pub mod key;
 pub mod predicate;
+pub mod row_file;
 pub mod rows;
 pub mod schema;
 pub mod value;

@@ -8,6 +8,7 @@ mod condition;
 mod declarative;
 mod encode;
 mod fold;
+mod from_cells;
 mod lane;
 
 use crate::decode::events::Events;
@@ -17,6 +18,7 @@ use crate::model::schema::RowLayout;
 
 pub use crate::project::declarative::{Declarative, ProjectionError};
 pub use crate::project::encode::{EncodeError, Encoded, Encoder, encode_rows};
+pub use crate::project::from_cells::{CellError, RowsFromCells};
 pub use crate::project::lane::{Lane, LaneError};
 
 /// Turns the events of a topic into rows of one table.

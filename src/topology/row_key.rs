@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::field::FieldType;
-use crate::model::key::{DEFAULT_DELIMITER, Direction, Extent, KeyColumn, KeyPart, Order, SALT_BUCKETS_MAX};
+use crate::model::hash::SALT_BUCKETS_MAX;
+use crate::model::key::{DEFAULT_DELIMITER, Direction, Extent, KeyColumn, KeyPart, Order};
 use crate::topology::grammar;
 use crate::topology::model::{Use, data_type, field_path};
 use crate::topology::source::{Node, Section};

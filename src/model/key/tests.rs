@@ -36,26 +36,6 @@ fn chat() -> RowKey {
 }
 
 #[test]
-fn hashes_are_those_that_the_documentation_states() {
-    assert_eq!(hash(Value::U64(0)), 0xe220_a839_7b1d_cdaf);
-    assert_eq!(hash(Value::U64(1)), 0x910a_2dec_8902_5cc1);
-    assert_eq!(hash(Value::I64(-1)), hash(Value::U64(u64::MAX)));
-    assert_eq!(hash(Value::I32(-1)), hash(Value::I64(-1)));
-    assert_eq!(hash(Value::U32(7)), hash(Value::U64(7)));
-    assert_eq!(fnv_1a(b""), 0xcbf2_9ce4_8422_2325);
-    assert_eq!(fnv_1a(b"a"), 0xaf63_dc4c_8601_ec8c);
-    assert_eq!(hash(Value::Text("a")), splitmix64(0xaf63_dc4c_8601_ec8c));
-}
-
-#[test]
-fn sixteen_buckets_are_the_first_four_bits_of_the_hash() {
-    for room in 0..1000_u64 {
-        assert_eq!(u64::from(bucket(Value::U64(room), 16)), splitmix64(room) >> 60);
-    }
-    assert_eq!(bucket(Value::U64(3), 1), 0);
-}
-
-#[test]
 fn the_chat_key_is_salt_room_and_inverted_message() {
     let key = encode(&chat(), &[KeyValue::U64(1), KeyValue::U64(0)]).unwrap();
     let expected = [&[0x0e_u8][..], &[0; 8], &[255, 255, 255, 255, 255, 255, 255, 254]].concat();
