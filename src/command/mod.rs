@@ -1,6 +1,7 @@
 //! The verbs: the only code that puts components together. Each tells its story from top to bottom.
 
 pub mod check;
+pub mod demo;
 pub mod describe;
 pub mod run;
 pub mod status;
@@ -41,7 +42,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Table(TableVerb::Create(args)) => table::create(&args),
         Verb::Table(TableVerb::Diff(args)) => table::diff(&args),
         Verb::Status(args) => status::run(&args),
-        Verb::Demo(_) => anyhow::bail!("x"),
+        Verb::Demo(args) => demo::run(&args),
     }
 }
 

@@ -234,6 +234,8 @@ impl Ledger {
                 wanted.insert(index);
             }
         }
+        // What was read proves how far the log reaches at least; Kafka tells the rest every few seconds.
+        held.end = held.end.max(Some(span.end()));
         Ok(Ticket { partition: partition.clone(), epoch, span, wanted })
     }
 

@@ -1,14 +1,19 @@
 //! An HBase cluster as a sink: puts through the native client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use hbase::client::{Client, WriteError};
+use hbase::client::{Client, ClientConfig, WriteError};
 use hbase::error::Error;
 use hbase::mutation::Durability;
 use hbase::table_name::TableName;
 
 use super::{Batch, Sink, SinkError, SinkFuture};
 use crate::topology::Cluster;
+
+/// How long the client tries by itself before the sink is called degraded (and the write is tried again): longer than a
+/// region takes to move, shorter than an operator's patience.
+const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// One cluster.
 #[derive(Debug)]
@@ -22,16 +27,21 @@ impl HBaseSink {
     /// The cluster of that name; nothing is connected yet.
     #[must_use]
     pub fn new(name: &str, cluster: &Cluster) -> Self {
-        Self { name: Arc::from(name), client: client(cluster), durability: cluster.durability }
+        let config = ClientConfig { operation_timeout: WRITE_PATIENCE, ..config(cluster) };
+        Self { name: Arc::from(name), client: Client::new(config), durability: cluster.durability }
     }
 }
 
-/// A client of a cluster of the topology.
+/// A client of a cluster of the topology, for tools.
 #[must_use]
 pub fn client(cluster: &Cluster) -> Client {
-    let mut config = hbase::client::ClientConfig::new(cluster.registry.clone());
+    Client::new(config(cluster))
+}
+
+fn config(cluster: &Cluster) -> ClientConfig {
+    let mut config = ClientConfig::new(cluster.registry.clone());
     config.user.clone_from(&cluster.user);
-    Client::new(config)
+    config
 }
 
 impl Sink for HBaseSink {

@@ -3,14 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use arrow_array::cast::AsArray;
-use arrow_array::{Array, BinaryArray, RecordBatch};
-use arrow_buffer::BooleanBuffer;
 use arrow_schema::ArrowError;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 
-use crate::export::schema;
+use crate::model::row_file::{from_batch, schema};
 use crate::model::rows::{Rows, RowsError};
 use crate::model::schema::RowLayout;
 
@@ -102,18 +99,6 @@ impl<'a> ParquetRows<'a> {
     pub fn records(&self) -> u64 {
         self.records
     }
-
-    fn rows(&self, batch: &RecordBatch) -> Result<Rows, ParquetSourceError> {
-        let arrow = |source| ParquetSourceError::Arrow { path: self.path.clone(), source };
-        let (last, rest) = batch
-            .columns()
-            .split_last()
-            .ok_or_else(|| arrow(ArrowError::InvalidArgumentError("no columns".to_owned())))?;
-        let bare = RecordBatch::try_new(self.layout.schema().clone(), rest.to_vec()).map_err(arrow)?;
-        let cleared = cleared(last.as_binary(), self.layout.columns().len());
-        Rows::new(self.layout, bare, cleared)
-            .map_err(|source| ParquetSourceError::Rows { path: self.path.clone(), source })
-    }
 }
 
 impl Iterator for ParquetRows<'_> {
@@ -122,22 +107,9 @@ impl Iterator for ParquetRows<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.reader.next()?;
         let arrow = |source| ParquetSourceError::Arrow { path: self.path.clone(), source };
-        Some(batch.map_err(arrow).and_then(|batch| self.rows(&batch)))
+        let rows = |source| ParquetSourceError::Rows { path: self.path.clone(), source };
+        Some(batch.map_err(arrow).and_then(|batch| from_batch(&batch, self.layout).map_err(rows)))
     }
-}
-
-/// The bitmaps of single records as one bitmap for each column.
-fn cleared(bitmaps: &BinaryArray, columns: usize) -> Vec<Option<BooleanBuffer>> {
-    if bitmaps.null_count() == bitmaps.len() {
-        return vec![None; columns];
-    }
-    let is_set = |column: usize, record: usize| {
-        bitmaps.is_valid(record)
-            && bitmaps.value(record).get(column / 8).is_some_and(|byte| byte & (1 << (column % 8)) != 0)
-    };
-    (0..columns)
-        .map(|column| Some(BooleanBuffer::collect_bool(bitmaps.len(), |record| is_set(column, record))))
-        .collect()
 }
 
 #[cfg(test)]

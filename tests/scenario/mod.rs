@@ -1,3 +1,4 @@
 //! One file for each story.
 
+mod bad_input;
 mod groups;

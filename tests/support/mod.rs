@@ -2,3 +2,4 @@
 
 pub mod client_stories;
 pub mod mock_kafka;
+pub mod process;

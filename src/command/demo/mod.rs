@@ -98,7 +98,10 @@ fn tell(args: &Demo, runtime: &Handle) -> anyhow::Result<Report> {
     let blue_client = client(topology.clusters.get("blue").context("cluster blue")?);
     let exported = runtime.block_on(export(&mut of_table(&blue_client, layout.table()), &layout, &path))?;
     let size = std::fs::metadata(&path)?.len() as f64 / f64::from(1 << 20);
-    story.say(&format!("offsets noted, then blue exported: {} rows, {} cells, {size:.1} MiB of Parquet", exported.rows, exported.cells));
+    story.say(&format!(
+        "offsets noted, then blue exported: {} rows, {} cells, {size:.1} MiB of Parquet",
+        exported.rows, exported.cells
+    ));
 
     let began = Instant::now();
     runtime.block_on(backfill(topology, &layout, &path, &story))?;
@@ -109,7 +112,9 @@ fn tell(args: &Demo, runtime: &Handle) -> anyhow::Result<Report> {
     let behind = service.sent() - recorded.iter().map(|(_, offset)| offset.0 as u64).sum::<u64>();
     runtime.block_on(blue.stop());
     let both = start_engine(topology, &["blue", "green"], runtime)?;
-    story.say(&format!("both clusters are fed from one read; green replays from before the export, {behind} events back"));
+    story.say(&format!(
+        "both clusters are fed from one read; green replays from before the export, {behind} events back"
+    ));
     let began = Instant::now();
     wait(runtime, "green catches up", story.watch(&both, "catching up", both.caught_up()))?;
     let catch_up_seconds = began.elapsed().as_secs_f64();
@@ -117,7 +122,10 @@ fn tell(args: &Demo, runtime: &Handle) -> anyhow::Result<Report> {
 
     let lag_seconds_max = runtime.block_on(side_by_side(&both));
     let written = service.stop()?;
-    story.say(&format!("the service stops after {} events; largest lag seen side by side: {lag_seconds_max:.2} s", written.events));
+    story.say(&format!(
+        "the service stops after {} events; largest lag seen side by side: {lag_seconds_max:.2} s",
+        written.events
+    ));
     wait(runtime, "both are drained", drained(&both, &written))?;
     runtime.block_on(both.stop());
     verdict(topology, runtime, (&story, written), |events, comparison, differences, seconds| Report {
@@ -243,7 +251,9 @@ async fn drained(engine: &Engine, written: &Written) {
             written.ends.get(held.partition.partition.unsigned_abs() as usize).copied().unwrap_or(0)
         };
         let is_done = view.len() == PARTITIONS as usize
-            && view.iter().all(|held| *held.partition.topic == *TOPIC && held.sinks.iter().all(|sink| sink.durable.0 >= end(held)));
+            && view.iter().all(|held| {
+                *held.partition.topic == *TOPIC && held.sinks.iter().all(|sink| sink.durable.0 >= end(held))
+            });
         if is_done {
             return;
         }

@@ -154,6 +154,7 @@ impl KafkaSource {
             waiting: BTreeMap::new(),
             turn: 0,
             positions_asked: Instant::now(),
+            room_seen: Instant::now(),
         };
         let (stop_commits, commit_ticks) = bounded(1);
         let interval = settings.commit_interval;

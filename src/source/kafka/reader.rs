@@ -38,6 +38,9 @@ const IDLE_WAIT: Duration = Duration::from_millis(5);
 /// How often an idle partition is asked for offsets that hold no record.
 const POSITION_INTERVAL: Duration = Duration::from_millis(250);
 
+/// The memory budget must have been used up for this long before it is worth a line, and lines are this far apart.
+const FULL_REPORT: Duration = Duration::from_secs(10);
+
 /// How long the group may take to let this process go.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -61,6 +64,8 @@ pub(super) struct Reader {
     /// Where the next round begins, so that no partition is always served last.
     pub(super) turn: usize,
     pub(super) positions_asked: Instant,
+    /// When there was room in the memory budget last, or a line said that there is none.
+    pub(super) room_seen: Instant,
 }
 
 impl Reader {
@@ -114,6 +119,7 @@ impl Reader {
     /// One look into every partition that may go on. Returns whether anything moved.
     fn round(&mut self) -> bool {
         let now = Instant::now();
+        self.report_full(now);
         let mut moved = self.retry_waiting();
         let count = self.lanes.len();
         for step in 0..count {
@@ -126,6 +132,25 @@ impl Reader {
             self.skip_recordless();
         }
         moved
+    }
+
+    /// Says who holds the memory budget when nothing can be read for a while.
+    fn report_full(&mut self, now: Instant) {
+        if self.pipeline.memory().has_room() {
+            self.room_seen = now;
+        } else if now.duration_since(self.room_seen) >= FULL_REPORT {
+            self.room_seen = now;
+            let Some(holder) = self.pipeline.sinks().iter().max_by_key(|sink| sink.queue().bytes()) else { return };
+            let state = holder.state();
+            tracing::warn!(
+                sink = %holder.name(),
+                state = state.name(),
+                reason = state.reason().unwrap_or("slow"),
+                held_bytes = holder.queue().bytes(),
+                budget_bytes = self.pipeline.memory().limit(),
+                "reading paused: a sink holds the shared window"
+            );
+        }
     }
 
     fn serve(&mut self, at: usize, now: Instant) -> bool {

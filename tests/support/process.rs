@@ -1,0 +1,121 @@
+//! The `halcyon` binary as a child process: killed when dropped, its output kept.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use halcyon::status::Status;
+
+/// How long a process may take for anything.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Pause between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A running `halcyon`.
+pub struct Process {
+    child: Child,
+    port: Option<u16>,
+}
+
+impl Process {
+    /// Starts the binary.
+    pub fn start(arguments: &[&str]) -> Self {
+        Self { child: command(arguments).spawn().expect("the binary starts"), port: None }
+    }
+
+    /// Starts `run` with these further arguments, listening for status requests.
+    pub fn run(topology: &str, arguments: &[&str]) -> Self {
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut all = vec!["run", "--topology", topology, "--listen", &listen];
+        all.extend(arguments);
+        Self { child: command(&all).spawn().expect("the binary starts"), port: Some(port) }
+    }
+
+    /// The answer to `GET path`, if the process listens already.
+    pub fn get(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port?)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// The run's status, if it listens already.
+    pub fn status(&self) -> Option<Status> {
+        let answer = self.get("/status")?;
+        serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+    }
+
+    /// Waits until the status is as wanted.
+    pub fn wait_status(&mut self, what: &str, is_wanted: impl Fn(&Status) -> bool) -> Status {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.status().filter(&is_wanted) {
+                return status;
+            }
+            let ended = self.child.try_wait().expect("a child");
+            assert!(ended.is_none(), "ended before {what}: {}", self.rest());
+            assert!(began.elapsed() < PATIENCE, "not within {} s: {what}; {:?}", PATIENCE.as_secs(), self.status());
+            std::thread::park_timeout(LOOK);
+        }
+    }
+
+    fn rest(&mut self) -> String {
+        let mut text = String::new();
+        let _ = self.child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut text));
+        text
+    }
+
+    /// SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().expect("a child to kill");
+        self.child.wait().expect("a child");
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
+    }
+
+    /// Waits for the end.
+    pub fn end(mut self) -> Output {
+        let began = Instant::now();
+        while self.child.try_wait().expect("a child").is_none() {
+            assert!(began.elapsed() < PATIENCE, "still running after {} s", PATIENCE.as_secs());
+            std::thread::park_timeout(LOOK);
+        }
+        let mut output = Output { status: self.child.wait().expect("a child"), stdout: Vec::new(), stderr: Vec::new() };
+        let _ = self.child.stdout.take().map(|mut stdout| stdout.read_to_end(&mut output.stdout));
+        let _ = self.child.stderr.take().map(|mut stderr| stderr.read_to_end(&mut output.stderr));
+        output
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_halcyon"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs the binary to its end.
+pub fn halcyon(arguments: &[&str]) -> (i32, String, String) {
+    let output = Process::start(arguments).end();
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// A port that nothing listens on now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
