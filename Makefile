@@ -32,6 +32,7 @@ stack-stop: ## stop them and remove their data
 	@$(STACK) down
 
 bench: ## the benchmark on real servers, answers checked
+	@cargo build --locked --release --bin halcyon $(FEATURES)
 	@cargo run --locked --release -p bench -- run-real $(BENCH)
 
 soak: ## one million events with five kills and a region-server restart (EVENTS=n for another number)

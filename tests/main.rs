@@ -1,6 +1,8 @@
 //! All integration tests in one binary.
+#![expect(clippy::indexing_slicing, reason = "a test that indexes past the end fails, as it should")]
 
 mod contract;
 mod real;
 mod scenario;
 mod support;
+mod tidy;

@@ -1,6 +1,8 @@
 //! Load and checks for halcyon: chat events into Kafka, tables against an independent fold, the benchmark.
 
 mod load;
+mod run_real;
+mod usage;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -18,11 +20,29 @@ enum Verb {
     Load(load::Load),
     /// Compare a table of every cluster with an independent fold of the events; exit 1 if one cell differs
     Verify(verify::Verify),
+    /// Measure halcyon on real servers: CPU, memory, rate, with one cluster and with two
+    RunReal(run_real::RunReal),
+    /// Read a topic and count: what librdkafka alone costs
+    #[command(hide = true)]
+    RawConsume {
+        /// Bootstrap brokers
+        brokers: String,
+        /// Topic
+        topic: String,
+        /// Partitions
+        partitions: i32,
+        /// Events
+        events: u64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().verb {
         Verb::Load(args) => load::run(&args),
         Verb::Verify(args) => verify::run(&args),
+        Verb::RunReal(args) => run_real::run(&args),
+        Verb::RawConsume { brokers, topic, partitions, events } => {
+            run_real::consume(&brokers, &topic, partitions, events)
+        }
     }
 }

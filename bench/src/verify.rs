@@ -62,7 +62,7 @@ pub(crate) fn check(args: &Verify) -> anyhow::Result<Vec<(String, Comparison)>> 
         });
         let comparison = comparison.map_err(|error| anyhow::anyhow!(error.chain()));
         found.push((name.clone(), comparison.with_context(|| format!("read cluster {name}"))?));
-        eprintln!("{name} compared in {:.1} s", began.elapsed().as_secs_f64());
+        println!("{name} compared in {:.1} s", began.elapsed().as_secs_f64());
     }
     Ok(found)
 }

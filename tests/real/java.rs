@@ -49,7 +49,7 @@ fn compile(source: &Path, class_path: &str, to: &Path) {
 }
 
 /// Rows, cells and digest of a table of the stack, as HBase's client of that cluster's own version reads it.
-pub fn cell_dump(cluster: &str, table: &str) -> String {
+pub(crate) fn cell_dump(cluster: &str, table: &str) -> String {
     let prefix = format!("HALCYON_{}", cluster.to_uppercase());
     let place = format!("zk={}", variable(&format!("{prefix}_ZK")));
     run(&variable(&format!("{prefix}_VERSION")), "CellDump", &[&place, table]).trim().to_owned()

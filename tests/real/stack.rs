@@ -3,12 +3,12 @@
 use hbase::registry::Registry;
 
 /// Addresses of the stack.
-pub struct Stack {
+pub(crate) struct Stack {
     registries: Vec<(String, Registry)>,
 }
 
 /// The running stack; `None`, with the reason printed, if the tests on real servers are not asked for.
-pub fn running() -> Option<Stack> {
+pub(crate) fn running() -> Option<Stack> {
     if std::env::var("REAL").is_ok_and(|value| value == "1") {
         return Some(Stack { registries: registries() });
     }
@@ -18,7 +18,7 @@ pub fn running() -> Option<Stack> {
 
 impl Stack {
     /// Every way to every cluster, with a name for messages.
-    pub fn registries(&self) -> Vec<(String, Registry)> {
+    pub(crate) fn registries(&self) -> Vec<(String, Registry)> {
         self.registries.clone()
     }
 }

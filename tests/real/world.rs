@@ -25,10 +25,10 @@ const SEED: u64 = 11;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One story's things on the stack.
-pub struct World {
-    pub topology: Topology,
-    pub table: String,
-    pub runtime: Runtime,
+pub(crate) struct World {
+    pub(crate) topology: Topology,
+    pub(crate) table: String,
+    pub(crate) runtime: Runtime,
     topic: String,
     brokers: String,
     folder: TempDir,
@@ -36,7 +36,7 @@ pub struct World {
 
 impl World {
     /// Makes topic and tables. `story` must be unique among the tests of a run.
-    pub fn new(story: &str) -> Self {
+    pub(crate) fn new(story: &str) -> Self {
         let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not in the environment"));
         let brokers = variable("HALCYON_KAFKA");
         let (topic, table) = (format!("{story}.messages"), format!("{story}_message"));
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// The topology file.
-    pub fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         self.folder.path().join("topology.toml").display().to_string()
     }
 
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// Sends these events of the sequence, at most `rate` a second.
-    pub fn send(&self, events: std::ops::Range<usize>, rate: usize) {
+    pub(crate) fn send(&self, events: std::ops::Range<usize>, rate: usize) {
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", &self.brokers)
             .set("compression.type", "lz4")
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// Every cluster against an independent fold of the first `events` events.
-    pub fn check(&self, events: usize) -> Vec<(String, Comparison)> {
+    pub(crate) fn check(&self, events: usize) -> Vec<(String, Comparison)> {
         let clusters = self.topology.clusters.iter();
         clusters
             .map(|(name, cluster)| {
@@ -118,7 +118,7 @@ impl World {
 }
 
 /// The stack's script.
-pub fn stack(arguments: &[&str]) -> String {
+pub(crate) fn stack(arguments: &[&str]) -> String {
     let name = std::env::var("HALCYON_STACK").expect("the stack's name in the environment");
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docker/stack/stack");
     let output = Command::new(script).args(arguments).args(["--name", &name]).output().expect("the script runs");

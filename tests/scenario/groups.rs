@@ -86,7 +86,7 @@ fn a_second_run_reads_only_what_came_since() {
     send(&kafka, 0..300);
     finish(start(&topology, &[MemorySink::new("blue")], &runtime), &runtime);
     send(&kafka, 300..400);
-    let ended = finish(start(&topology, &[MemorySink::new("blue")], &runtime), &runtime);
+    finish(start(&topology, &[MemorySink::new("blue")], &runtime), &runtime);
     let offsets: Vec<i64> =
         kafka.committed("chat.blue", (TOPIC, PARTITIONS)).into_values().map(|(offset, _)| offset).collect();
     assert_eq!(offsets, [400; 4]);

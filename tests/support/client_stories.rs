@@ -46,10 +46,10 @@ fn keys(rows: &[Vec<Cell>]) -> Vec<String> {
 }
 
 /// A story: a client and a table `f` (three versions) with regions from the start, `r00300` and `r00600`.
-pub type Story = fn(Client, TableName) -> Pin<Box<dyn Future<Output = ()>>>;
+pub(crate) type Story = fn(Client, TableName) -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// Runs a story on a cluster, with a table of its own.
-pub fn run(registry: Registry, (name, story): (&str, Story)) {
+pub(crate) fn run(registry: Registry, (name, story): (&str, Story)) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let client = client(registry);
@@ -98,7 +98,7 @@ fn client(registry: Registry) -> Client {
     Client::new(ClientConfig { operation_timeout: OPERATION, ..ClientConfig::new(registry) })
 }
 
-pub async fn a_block_is_written_over_all_regions_and_read_back(client: Client, table: TableName) {
+pub(crate) async fn a_block_is_written_over_all_regions_and_read_back(client: Client, table: TableName) {
     let report = client.write(&table, &block(0..1000, 5), Durability::SyncWal).await.expect("written");
     assert_eq!(report.rows, 1000);
     let read = rows(&client, &table, Scan::default()).await;
@@ -109,7 +109,7 @@ pub async fn a_block_is_written_over_all_regions_and_read_back(client: Client, t
     assert!(client.get(&table, &Get::new("nothing")).await.expect("no row").is_empty());
 }
 
-pub async fn scans_go_both_ways_with_bounds_limits_and_small_answers(client: Client, table: TableName) {
+pub(crate) async fn scans_go_both_ways_with_bounds_limits_and_small_answers(client: Client, table: TableName) {
     client.write(&table, &block(0..1000, 5), Durability::AsyncWal).await.expect("written");
     let all = keys(&rows(&client, &table, Scan::default()).await);
     let small = Scan { bytes_per_answer: 700, caching: 7, ..Scan::default() };
@@ -131,7 +131,7 @@ pub async fn scans_go_both_ways_with_bounds_limits_and_small_answers(client: Cli
     assert_eq!(keys(&rows(&client, &table, limited).await), ["r00599", "r00600", "r00601"]);
 }
 
-pub async fn versions_and_markers_are_what_hbase_says(client: Client, table: TableName) {
+pub(crate) async fn versions_and_markers_are_what_hbase_says(client: Client, table: TableName) {
     for version in [5, 7, 6] {
         client.write(&table, &block(0..2, version), Durability::SyncWal).await.expect("written");
     }
@@ -152,7 +152,7 @@ pub async fn versions_and_markers_are_what_hbase_says(client: Client, table: Tab
     assert_eq!(kinds.iter().filter(|kind| **kind == CellKind::DeleteFamily).count(), 1);
 }
 
-pub async fn writes_go_on_while_a_region_splits(client: Client, table: TableName) {
+pub(crate) async fn writes_go_on_while_a_region_splits(client: Client, table: TableName) {
     client.write(&table, &block(0..1000, 1), Durability::SyncWal).await.expect("written");
     let splitting = {
         let (client, table) = (client.clone(), table.clone());
@@ -171,7 +171,7 @@ pub async fn writes_go_on_while_a_region_splits(client: Client, table: TableName
     assert!(read.iter().flatten().all(|cell| cell.timestamp == version + 1));
 }
 
-pub async fn refusals_name_the_rows_and_spare_their_neighbours(client: Client, table: TableName) {
+pub(crate) async fn refusals_name_the_rows_and_spare_their_neighbours(client: Client, table: TableName) {
     let unknown = Column::new(b"g", b"a").expect("a legal column");
     let mut builder = RowBlockBuilder::default();
     for row in 0..10 {
@@ -186,13 +186,13 @@ pub async fn refusals_name_the_rows_and_spare_their_neighbours(client: Client, t
     assert_eq!(rows(&client, &table, Scan::default()).await.len(), 9);
 }
 
-pub async fn a_missing_table_is_named_at_once(client: Client, _: TableName) {
+pub(crate) async fn a_missing_table_is_named_at_once(client: Client, _: TableName) {
     let written = client.write(&TableName::new("nowhere"), &block(0..1, 1), Durability::SyncWal).await;
     let error = written.expect_err("no such table");
     assert!(format!("{error:?}").contains("TableMissing"), "{error:?}");
 }
 
-pub async fn tables_are_listed_and_described(client: Client, table: TableName) {
+pub(crate) async fn tables_are_listed_and_described(client: Client, table: TableName) {
     assert!(client.admin().list_tables().await.expect("tables").contains(&table));
     let found = client.admin().describe_table(&table).await.expect("an answer").expect("the table");
     assert_eq!(found.families[0].attribute("VERSIONS"), Some("3"));

@@ -11,13 +11,13 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A mock cluster with one broker.
-pub struct MockKafka {
+pub(crate) struct MockKafka {
     cluster: MockCluster<'static, DefaultProducerContext>,
     producer: BaseProducer<DefaultProducerContext>,
 }
 
 impl MockKafka {
-    pub fn with_topic(topic: &str, partitions: i32) -> Self {
+    pub(crate) fn with_topic(topic: &str, partitions: i32) -> Self {
         let cluster = MockCluster::new(1).expect("a mock cluster");
         cluster.create_topic(topic, partitions, 1).expect("a topic");
         let producer =
@@ -25,16 +25,12 @@ impl MockKafka {
         Self { cluster, producer }
     }
 
-    pub fn brokers(&self) -> Vec<String> {
+    pub(crate) fn brokers(&self) -> Vec<String> {
         vec![self.cluster.bootstrap_servers()]
     }
 
-    pub fn cluster(&self) -> &MockCluster<'static, DefaultProducerContext> {
-        &self.cluster
-    }
-
     /// Sends payloads to a partition and waits until the broker has them.
-    pub fn send<P: AsRef<[u8]>>(&self, (topic, partition): (&str, i32), payloads: impl IntoIterator<Item = P>) {
+    pub(crate) fn send<P: AsRef<[u8]>>(&self, (topic, partition): (&str, i32), payloads: impl IntoIterator<Item = P>) {
         for payload in payloads {
             let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).payload(payload.as_ref());
             self.producer.send(record).map_err(|(error, _)| error).expect("room in the producer");
@@ -43,7 +39,7 @@ impl MockKafka {
     }
 
     /// Committed offset and metadata of a group, for each partition that has one.
-    pub fn committed(&self, group: &str, (topic, partitions): (&str, i32)) -> BTreeMap<i32, (i64, String)> {
+    pub(crate) fn committed(&self, group: &str, (topic, partitions): (&str, i32)) -> BTreeMap<i32, (i64, String)> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", self.cluster.bootstrap_servers())
             .set("group.id", group)

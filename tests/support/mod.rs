@@ -1,5 +1,5 @@
 //! The world of the tests: a mock Kafka, topologies, engines on sinks in memory.
 
-pub mod client_stories;
-pub mod mock_kafka;
-pub mod process;
+pub(crate) mod client_stories;
+pub(crate) mod mock_kafka;
+pub(crate) mod process;

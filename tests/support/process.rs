@@ -13,19 +13,19 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A running `halcyon`.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
     port: Option<u16>,
 }
 
 impl Process {
     /// Starts the binary.
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         Self { child: command(arguments).spawn().expect("the binary starts"), port: None }
     }
 
     /// Starts `run` with these further arguments, listening for status requests.
-    pub fn run(topology: &str, arguments: &[&str]) -> Self {
+    pub(crate) fn run(topology: &str, arguments: &[&str]) -> Self {
         let port = free_port();
         let listen = format!("127.0.0.1:{port}");
         let mut all = vec!["run", "--topology", topology, "--listen", &listen];
@@ -34,7 +34,7 @@ impl Process {
     }
 
     /// The answer to `GET path`, if the process listens already.
-    pub fn get(&self, path: &str) -> Option<String> {
+    pub(crate) fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port?)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").ok()?;
@@ -44,13 +44,13 @@ impl Process {
     }
 
     /// The run's status, if it listens already.
-    pub fn status(&self) -> Option<Status> {
+    pub(crate) fn status(&self) -> Option<Status> {
         let answer = self.get("/status")?;
         serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
     }
 
     /// Waits until the status is as wanted.
-    pub fn wait_status(&mut self, what: &str, is_wanted: impl Fn(&Status) -> bool) -> Status {
+    pub(crate) fn wait_status(&mut self, what: &str, is_wanted: impl Fn(&Status) -> bool) -> Status {
         let began = Instant::now();
         loop {
             if let Some(status) = self.status().filter(&is_wanted) {
@@ -70,19 +70,19 @@ impl Process {
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("a child to kill");
         self.child.wait().expect("a child");
     }
 
     /// SIGTERM.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
     }
 
     /// Waits for the end.
-    pub fn end(mut self) -> Output {
+    pub(crate) fn end(mut self) -> Output {
         let began = Instant::now();
         while self.child.try_wait().expect("a child").is_none() {
             assert!(began.elapsed() < PATIENCE, "still running after {} s", PATIENCE.as_secs());
@@ -109,13 +109,13 @@ fn command(arguments: &[&str]) -> Command {
 }
 
 /// Runs the binary to its end.
-pub fn halcyon(arguments: &[&str]) -> (i32, String, String) {
+pub(crate) fn halcyon(arguments: &[&str]) -> (i32, String, String) {
     let output = Process::start(arguments).end();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
 /// A port that nothing listens on now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }

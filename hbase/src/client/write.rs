@@ -113,8 +113,7 @@ pub(super) async fn write(
     let mut attempts = Attempts::new(&client.inner().config);
     let mut refused: Vec<usize> = Vec::new();
     let mut refusal: Option<Exception> = None;
-    let mut pieces = vec![0..block.rows().len()];
-    pieces.retain(|piece| !piece.is_empty());
+    let mut pieces: Vec<Range<usize>> = Vec::from_iter(whole(block));
     while !pieces.is_empty() {
         let runs = match route(client, table, block, &pieces).await {
             Ok(runs) => runs,
@@ -143,6 +142,12 @@ pub(super) async fn write(
             Err(WriteError::Refused { table: table.to_string(), rows: refused, exception })
         }
     }
+}
+
+/// The whole block as one piece; nothing if it is empty.
+fn whole(block: &RowBlock) -> Option<Range<usize>> {
+    let rows = 0..block.rows().len();
+    (!rows.is_empty()).then_some(rows)
 }
 
 /// Cuts pieces at the region boundaries.

@@ -53,14 +53,23 @@ impl RowOrder {
     }
 }
 
-/// Table, start key, id.
-fn meta_parts(row: &[u8]) -> (&[u8], Option<(&[u8], &[u8])>) {
-    let Some(first) = row.iter().position(|byte| *byte == b',') else { return (row, None) };
+/// A row of meta, taken apart; the fields are compared in this order. A table's own row has only the first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct MetaParts<'a> {
+    table: &'a [u8],
+    start: Option<&'a [u8]>,
+    id: &'a [u8],
+}
+
+fn meta_parts(row: &[u8]) -> MetaParts<'_> {
+    let Some(first) = row.iter().position(|byte| *byte == b',') else {
+        return MetaParts { table: row, start: None, id: &[] };
+    };
     let (table, rest) = row.split_at(first);
     let rest = rest.get(1..).unwrap_or_default();
     let last = rest.iter().rposition(|byte| *byte == b',').unwrap_or(rest.len());
     let (start, id) = rest.split_at(last);
-    (table, Some((start, id)))
+    MetaParts { table, start: Some(start), id }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

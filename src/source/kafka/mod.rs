@@ -139,7 +139,8 @@ impl KafkaSource {
         let ledger = Arc::clone(pipeline.ledger());
         let committer = Committer::new(topology.name.clone(), Arc::clone(&consumer), stores, ledger);
         let committer = Arc::new(committer);
-        let (workers, mut threads) = work::start(lanes, &pipeline).map_err(SourceError::Thread)?;
+        let work::Pool { senders: workers, mut threads } =
+            work::start(lanes, &pipeline).map_err(SourceError::Thread)?;
         let reader = Reader {
             consumer,
             pipeline: Arc::clone(&pipeline),

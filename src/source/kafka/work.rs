@@ -40,11 +40,14 @@ pub(super) fn lanes(topology: &Topology) -> Result<BTreeMap<String, Lane>, crate
     Ok(lanes)
 }
 
+/// The workers, and the way to each of them.
+pub(super) struct Pool {
+    pub(super) senders: Vec<Sender<Work>>,
+    pub(super) threads: Vec<JoinHandle<()>>,
+}
+
 /// Starts the workers; they end when their senders are dropped.
-pub(super) fn start(
-    workers: Vec<BTreeMap<String, Lane>>,
-    pipeline: &Arc<Pipeline>,
-) -> std::io::Result<(Vec<Sender<Work>>, Vec<JoinHandle<()>>)> {
+pub(super) fn start(workers: Vec<BTreeMap<String, Lane>>, pipeline: &Arc<Pipeline>) -> std::io::Result<Pool> {
     let mut senders = Vec::new();
     let mut threads = Vec::new();
     for (index, lanes) in workers.into_iter().enumerate() {
@@ -57,7 +60,7 @@ pub(super) fn start(
         })?);
         senders.push(sender);
     }
-    Ok((senders, threads))
+    Ok(Pool { senders, threads })
 }
 
 fn run(receiver: &Receiver<Work>, mut lanes: BTreeMap<String, Lane>, pipeline: &Arc<Pipeline>) {
