@@ -144,7 +144,7 @@ impl Client {
         Scanner::new(self.clone(), table.clone(), scan)
     }
 
-    /// Makes all mutations of a block durable. See [`write`].
+    /// Makes all mutations of a block durable. See [`mod@write`].
     ///
     /// Not cancel safe in that the outcome is unknown; writing the block again is harmless when its cells carry their
     /// own timestamps.
