@@ -1,3 +1,4 @@
 //! One suite, every implementation.
 
 mod hbase_client;
+mod sink;

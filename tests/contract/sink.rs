@@ -1,0 +1,95 @@
+//! What every sink promises (see `halcyon::sink::Sink`), shown on the one in memory and on a cluster.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use halcyon::memory::Memory;
+use halcyon::model::batch::TableRows;
+use halcyon::progress::ledger::{Ledger, SinkStart};
+use halcyon::progress::offset::{Offset, Span, TopicPartition};
+use halcyon::sink::hbase::HBaseSink;
+use halcyon::sink::memory::MemorySink;
+use halcyon::sink::{Batch, Sink, SinkError};
+use halcyon::topology::Cluster as ClusterSettings;
+use hbase::cell::CellKind;
+use hbase::client::admin::{Family, TableDescriptor};
+use hbase::client::{Client, ClientConfig};
+use hbase::mutation::Durability;
+use hbase::row_block::{Column, MutationKind, RowBlockBuilder};
+use hbase::scan::Visibility;
+use hbase::server::Cluster;
+use hbase::table_name::TableName;
+use tokio::runtime::Runtime;
+
+/// Row to version and value.
+type Rows = BTreeMap<Vec<u8>, (i64, Vec<u8>)>;
+
+/// A batch that sets these rows of table `t`, column `f:q`, at a version.
+fn batch(rows: std::ops::Range<u32>, version: i64) -> Batch {
+    let column = Column::new(b"f", b"q").expect("a legal column");
+    let mut builder = RowBlockBuilder::default();
+    for row in rows {
+        builder.begin_row(MutationKind::Put, format!("r{row:03}").as_bytes()).expect("in order");
+        builder.cell(&column, version, CellKind::Put, &version.to_be_bytes()).expect("room");
+    }
+    let ledger = Ledger::new(vec![Arc::from("sink")]);
+    let partition = TopicPartition { topic: Arc::from("t"), partition: 0 };
+    let epoch = ledger.assign(&partition, Offset(0), &[SinkStart { durable: Offset(0), committed: None }]);
+    let span = Span::new(Offset(0), Offset(1)).expect("not empty");
+    let ticket = ledger.begin(&partition, epoch, span).expect("held");
+    let tables = vec![TableRows { table: Arc::from("t"), block: builder.finish() }];
+    Batch { ticket, tables, last_ms: None, charge: Memory::new(1 << 20).charge(0) }
+}
+
+/// The promises, on any sink; `read` shows what is durable.
+fn holds(runtime: &Runtime, sink: &dyn Sink, read: &dyn Fn() -> Rows) {
+    let write = |batch: &Batch| runtime.block_on(sink.write(batch));
+    let is_at = |rows: std::ops::Range<u32>, version: i64| {
+        let found = read();
+        for row in rows {
+            let key = format!("r{row:03}").into_bytes();
+            assert_eq!(found.get(&key), Some(&(version, version.to_be_bytes().to_vec())), "row {row}");
+        }
+    };
+    write(&batch(0..50, 5)).expect("written");
+    is_at(0..50, 5);
+    write(&batch(0..50, 5)).expect("the same again changes nothing");
+    is_at(0..50, 5);
+    write(&batch(20..70, 7)).expect("newer");
+    write(&batch(10..60, 6)).expect("older ones may come later");
+    is_at(0..10, 5);
+    is_at(10..20, 6);
+    is_at(20..70, 7);
+    assert_eq!(read().len(), 70);
+}
+
+#[test]
+fn the_sink_in_memory_keeps_the_contract() {
+    let runtime = Runtime::new().expect("a runtime");
+    let sink = MemorySink::new("memory");
+    holds(&runtime, &*sink, &|| {
+        let tables = sink.tables();
+        let cells = tables.get("t").into_iter().flatten();
+        cells.map(|((row, _, _), cell)| (row.clone(), cell.clone())).collect()
+    });
+    sink.fail_next(SinkError::Transient("no route".to_owned()));
+    assert!(runtime.block_on(sink.write(&batch(0..1, 9))).is_err());
+    runtime.block_on(sink.write(&batch(0..1, 9))).expect("written at the second try");
+}
+
+#[test]
+fn a_cluster_keeps_the_contract() {
+    let runtime = Runtime::new().expect("a runtime");
+    let cluster = runtime.block_on(Cluster::start(2)).expect("free ports");
+    let settings = ClusterSettings { registry: cluster.registry(), user: None, durability: Durability::UseDefault };
+    let sink = HBaseSink::new("blue", &settings);
+    let missing = runtime.block_on(sink.write(&batch(0..1, 1))).expect_err("no table yet");
+    assert!(matches!(&missing, SinkError::Mismatch(text) if text.contains("halcyon table create")), "{missing:?}");
+    let descriptor = TableDescriptor { name: TableName::new("t"), families: vec![Family::new("f")] };
+    let admin = Client::new(ClientConfig::new(cluster.registry())).admin();
+    runtime.block_on(admin.create_table(&descriptor, &["r030".into()])).expect("created");
+    holds(&runtime, &sink, &|| {
+        let cells = cluster.cells(&TableName::new("t"), Visibility::Live);
+        cells.into_iter().map(|cell| (cell.row.to_vec(), (cell.timestamp, cell.value.to_vec()))).collect()
+    });
+}
