@@ -1,4 +1,3 @@
 //! One suite, every implementation.
 
-mod hbase_client;
 mod sink;

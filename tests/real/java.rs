@@ -6,8 +6,8 @@ use std::process::Command;
 use hbase::registry::Registry;
 use hbase::server::Cluster;
 
-use super::stack as addresses;
-use super::world::stack;
+use super::stack;
+use super::world::on_stack;
 
 /// What the class path of HBase's clients needs on JDK 17.
 const OPENS: [&str; 4] = [
@@ -23,7 +23,7 @@ fn variable(name: &str) -> String {
 
 /// Compiles and runs one of the programs in `java/` with the client of an HBase version; returns what it printed.
 fn run(version: &str, class: &str, arguments: &[&str]) -> String {
-    let class_path = stack(&["classpath", version]).trim().to_owned();
+    let class_path = on_stack(&["classpath", version]).trim().to_owned();
     let folder = tempfile::tempdir().expect("a folder");
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/real/java/{class}.java"));
     compile(&source, &class_path, folder.path());
@@ -57,19 +57,43 @@ pub(crate) fn cell_dump(cluster: &str, table: &str) -> String {
 
 #[test]
 fn the_java_client_works_on_the_cluster_in_process() {
-    if addresses::running().is_none() {
+    if !stack::is_running() {
         return;
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let cluster = runtime.block_on(Cluster::start(2)).expect("free ports");
+    cluster.record();
     let Registry::Rpc { servers } = cluster.registry() else { panic!("clusters in process have an RPC registry") };
     let said = run(&variable("HALCYON_GREEN_VERSION"), "ClientProbe", &[&format!("rpc={}", servers[0]), "probe"]);
     assert!(said.contains("26 claims passed"), "{said}");
+    keep_frames(&cluster);
+}
+
+/// With `UPDATE=1`, one frame of each method becomes a golden file (see `fixtures/README.md`).
+fn keep_frames(cluster: &Cluster) {
+    if std::env::var("UPDATE").is_err() {
+        return;
+    }
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/hbase/java-2.6.4");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mut seen = std::collections::BTreeMap::new();
+    for recorded in cluster.recorded() {
+        let name = if recorded.method.is_empty() { format!("{}.header", recorded.service) } else { recorded.method };
+        let number = seen.entry(name.clone()).or_insert(0);
+        *number += 1;
+        // Scans: the first opens, the second goes on or is another one; Multis: a put, a batch, a buffered write.
+        if *number <= if matches!(name.as_str(), "Multi" | "Scan" | "Mutate") { 4 } else { 1 }
+            && recorded.bytes.len() < 8192
+        {
+            let hex: String = recorded.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            std::fs::write(folder.join(format!("{name}.{number}.hex")), hex + "\n").expect("written");
+        }
+    }
 }
 
 #[test]
 fn the_same_claims_hold_on_the_real_cluster() {
-    if addresses::running().is_none() {
+    if !stack::is_running() {
         return;
     }
     let place = format!("rpc={}", variable("HALCYON_GREEN_RPC"));

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use halcyon::sink::hbase::client;
 use hbase::table_name::TableName;
 
-use super::world::{World, stack};
-use super::{java, stack as addresses};
+use super::world::{World, on_stack};
+use super::{java, stack};
 use crate::support::process::{Process, halcyon};
 
 /// Events when nobody says otherwise; `make soak` sends a million.
@@ -38,7 +38,7 @@ const INCIDENTS: [Incident; KILLS] = [
 
 #[test]
 fn no_cell_differs_after_kills_splits_moves_and_a_region_server_restart() {
-    if addresses::running().is_none() {
+    if !stack::is_running() {
         return;
     }
     let events = std::env::var("SOAK_EVENTS").ok().and_then(|events| events.parse().ok()).unwrap_or(EVENTS);
@@ -94,11 +94,11 @@ fn cause(world: &World, incident: Incident) {
         Incident::SplitGreen => world.runtime.block_on(admin("green").split(&table, &row(5))),
         Incident::MoveGreen => world.runtime.block_on(admin("green").move_region(&table, &row(7), None)),
         Incident::KillRegionServer => {
-            stack(&["kill", "green", "rs2"]);
+            on_stack(&["kill", "green", "rs2"]);
             Ok(())
         }
         Incident::StartRegionServer => {
-            stack(&["proc", "green", "rs2"]);
+            on_stack(&["proc", "green", "rs2"]);
             Ok(())
         }
     };

@@ -1,6 +1,5 @@
 //! Against real servers. They run when `REAL=1` and the stack's addresses are in the environment.
 
-mod hbase_client;
 mod java;
 mod kills;
 mod stack;

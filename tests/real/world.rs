@@ -118,7 +118,7 @@ impl World {
 }
 
 /// The stack's script.
-pub(crate) fn stack(arguments: &[&str]) -> String {
+pub(crate) fn on_stack(arguments: &[&str]) -> String {
     let name = std::env::var("HALCYON_STACK").expect("the stack's name in the environment");
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docker/stack/stack");
     let output = Command::new(script).args(arguments).args(["--name", &name]).output().expect("the script runs");

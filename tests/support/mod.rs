@@ -1,5 +1,4 @@
 //! The world of the tests: a mock Kafka, topologies, engines on sinks in memory.
 
-pub(crate) mod client_stories;
 pub(crate) mod mock_kafka;
 pub(crate) mod process;

@@ -23,6 +23,7 @@ use crate::mutation::Durability;
 use crate::registry::Registry;
 use crate::row_block::RowBlock;
 use crate::rpc::connection::CallError;
+use crate::rpc::dial::Dialer;
 use crate::rpc::pool::{Pool, Service};
 use crate::scan::{Get, Scan, region_specifier};
 use crate::table_name::TableName;
@@ -81,7 +82,7 @@ impl Client {
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
         let user = config.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "halcyon".to_owned());
-        let pool = Arc::new(Pool::new(user, config.connect_timeout));
+        let pool = Arc::new(Pool::new(Dialer { user, connect_timeout: config.connect_timeout }));
         let locator = Locator::new(config.registry.clone(), Arc::clone(&pool), config.rpc_timeout);
         Self { inner: Arc::new(Inner { config, pool, locator }) }
     }

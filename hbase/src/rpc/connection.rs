@@ -15,17 +15,16 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::calls::{Calls, Outcome};
+use super::dial::{Dialed, Dialer, Reading, Writing};
 use crate::exception::Exception;
 use crate::wire::frame::{Answer, FATAL_CALL_ID, FRAME_BYTES_MAX, Response};
 use crate::wire::message::RequestHeader;
-use crate::wire::{WireError, frame, preamble};
+use crate::wire::{WireError, frame};
 
 /// Requests that may wait for the writer. Their bytes belong to the callers, who bound them.
 const QUEUE_REQUESTS: usize = 64;
@@ -118,23 +117,14 @@ impl Drop for Tasks {
 }
 
 impl Connection {
-    /// Connects to `host:port` and announces user and service. The name is resolved anew each time.
+    /// Dials a service of `host:port` and starts reader and writer.
     ///
     /// Cancel safe: dropped half-way, the socket closes.
     ///
     /// # Errors
-    /// [`ConnectionError::Connect`].
-    pub async fn open(
-        address: &str,
-        service: &str,
-        user: &str,
-        connect_timeout: Duration,
-    ) -> Result<Self, ConnectionError> {
-        let failed = |source| ConnectionError::Connect { address: address.to_owned(), source };
-        let connect = tokio::time::timeout(connect_timeout, TcpStream::connect(address));
-        let stream = connect.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
-        let (reader, writer) = stream.into_split();
+    /// What [`Dialer::dial`] says.
+    pub(crate) async fn open(dialer: &Dialer, address: &str, service: &str) -> Result<Self, ConnectionError> {
+        let Dialed { reading, writing, hello } = dialer.dial(address, service).await?;
         let shared = Arc::new(Shared {
             address: address.to_owned(),
             calls: Mutex::default(),
@@ -142,10 +132,9 @@ impl Connection {
             began: Instant::now(),
         });
         let (queue, requests) = mpsc::channel(QUEUE_REQUESTS);
-        let hello = preamble::hello(user, service);
         let tasks = vec![
-            tokio::spawn(write(writer, hello, requests, Arc::clone(&shared))),
-            tokio::spawn(read(reader, Arc::clone(&shared))),
+            tokio::spawn(write(writing, hello, requests, Arc::clone(&shared))),
+            tokio::spawn(read(reading, Arc::clone(&shared))),
         ];
         Ok(Self { shared, queue, _tasks: Arc::new(Tasks(tasks)) })
     }
@@ -252,12 +241,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-async fn write(
-    mut writer: OwnedWriteHalf,
-    hello: Bytes,
-    mut requests: mpsc::Receiver<Vec<Bytes>>,
-    shared: Arc<Shared>,
-) {
+async fn write(mut writer: Writing, hello: Bytes, mut requests: mpsc::Receiver<Vec<Bytes>>, shared: Arc<Shared>) {
     let mut parts = VecDeque::from([hello]);
     loop {
         if let Err(error) = write_all(&mut writer, &mut parts).await {
@@ -274,7 +258,7 @@ async fn write(
     }
 }
 
-async fn write_all(writer: &mut OwnedWriteHalf, parts: &mut VecDeque<Bytes>) -> io::Result<()> {
+async fn write_all(writer: &mut Writing, parts: &mut VecDeque<Bytes>) -> io::Result<()> {
     while let Some(front) = parts.front() {
         if front.is_empty() {
             parts.pop_front();
@@ -298,7 +282,7 @@ async fn write_all(writer: &mut OwnedWriteHalf, parts: &mut VecDeque<Bytes>) -> 
     Ok(())
 }
 
-async fn read(mut reader: OwnedReadHalf, shared: Arc<Shared>) {
+async fn read(mut reader: Reading, shared: Arc<Shared>) {
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
     let cause = loop {
         match read_frame(&mut reader, &mut buffer, &shared).await {
@@ -319,11 +303,7 @@ async fn read(mut reader: OwnedReadHalf, shared: Arc<Shared>) {
     shared.calls().fail(cause);
 }
 
-async fn read_frame(
-    reader: &mut OwnedReadHalf,
-    buffer: &mut BytesMut,
-    shared: &Shared,
-) -> Result<Bytes, ConnectionError> {
+async fn read_frame(reader: &mut Reading, buffer: &mut BytesMut, shared: &Shared) -> Result<Bytes, ConnectionError> {
     fill(reader, buffer, 4, shared).await?;
     let length = buffer.get_u32() as usize;
     if length > FRAME_BYTES_MAX {
@@ -336,7 +316,7 @@ async fn read_frame(
 
 /// Reads until the buffer holds `wanted` bytes.
 async fn fill(
-    reader: &mut OwnedReadHalf,
+    reader: &mut Reading,
     buffer: &mut BytesMut,
     wanted: usize,
     shared: &Shared,

@@ -2,4 +2,5 @@
 
 pub(crate) mod calls;
 pub mod connection;
+pub(crate) mod dial;
 pub(crate) mod pool;

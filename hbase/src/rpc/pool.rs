@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::connection::{Connection, ConnectionError};
+use super::dial::Dialer;
 
 /// A server that could not be reached is not tried again for this long (`hbase.ipc.client.failed.servers.expiry`).
 const FAILED_FOR: Duration = Duration::from_secs(2);
@@ -46,14 +47,13 @@ type Slots = HashMap<(String, Service), Arc<tokio::sync::Mutex<Slot>>>;
 /// The connections of one client.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    user: String,
-    connect_timeout: Duration,
+    dialer: Dialer,
     slots: Mutex<Slots>,
 }
 
 impl Pool {
-    pub(crate) fn new(user: String, connect_timeout: Duration) -> Self {
-        Self { user, connect_timeout, slots: Mutex::default() }
+    pub(crate) fn new(dialer: Dialer) -> Self {
+        Self { dialer, slots: Mutex::default() }
     }
 
     /// The connection to a service of `host:port`. Callers that come at once share one attempt.
@@ -70,7 +70,7 @@ impl Pool {
         if slot.failed_at.is_some_and(|at| at.elapsed() < FAILED_FOR) {
             return Err(ConnectionError::FailedRecently { address: address.to_owned() });
         }
-        match Connection::open(address, service.name(), &self.user, self.connect_timeout).await {
+        match Connection::open(&self.dialer, address, service.name()).await {
             Ok(open) => {
                 *slot = Slot { open: Some(open.clone()), failed_at: None };
                 Ok(open)

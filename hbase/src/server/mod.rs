@@ -34,6 +34,7 @@ use bytes::Bytes;
 use self::data::Data;
 pub use self::fault::{Fault, Reaction};
 use self::node::{Node, Nodes, Role};
+pub use self::state::Recorded;
 use self::state::{ServerSlot, State, now_ms};
 use self::store::View;
 use crate::cell::Cell;
@@ -194,6 +195,17 @@ impl Cluster {
     /// Adds a fault. Faults are asked in the order in which they were added.
     pub fn inject(&self, fault: Fault) {
         self.state.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    }
+
+    /// Keeps the next thousand requests of clients, for golden files.
+    pub fn record(&self) {
+        *self.state.recorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+    }
+
+    /// What was kept since [`Cluster::record`], in the order of arrival.
+    #[must_use]
+    pub fn recorded(&self) -> Vec<Recorded> {
+        self.state.recorded.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
     }
 
     /// What clients have sent so far.

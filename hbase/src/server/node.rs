@@ -99,11 +99,14 @@ impl Connection {
             return stream.write_all(&refused(FATAL_CALL_ID, refusal("ipc.FatalConnectionException", text))).await;
         }
         let mut buffer = BytesMut::new();
-        let header = frame(stream, &mut buffer).await?;
-        let header = ConnectionHeader::decode(header).map_err(io::Error::other)?;
+        let first = frame(stream, &mut buffer).await?;
+        let header = ConnectionHeader::decode(first.clone()).map_err(io::Error::other)?;
         self.service = header.service_name.unwrap_or_default();
+        self.state.record(&self.service, "", &first);
         loop {
-            let request = Request::decode(frame(stream, &mut buffer).await?).map_err(io::Error::other)?;
+            let bytes = frame(stream, &mut buffer).await?;
+            let request = Request::decode(bytes.clone()).map_err(io::Error::other)?;
+            self.state.record(&self.service, request.header.method_name.as_deref().unwrap_or_default(), &bytes);
             if !self.answer(stream, request).await? {
                 return Ok(());
             }

@@ -33,6 +33,20 @@ pub(super) struct Counters {
     pub(super) cells: AtomicU64,
 }
 
+/// Requests that are kept; later ones are not.
+pub(super) const RECORDED_MAX: usize = 1000;
+
+/// A request as a client sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Service of the connection.
+    pub service: String,
+    /// Method; empty for the connection's header.
+    pub method: String,
+    /// The frame without its length, or the ConnectionHeader.
+    pub bytes: Bytes,
+}
+
 /// A server's name and whether it runs.
 #[derive(Clone, Debug)]
 pub(super) struct ServerSlot {
@@ -67,6 +81,7 @@ pub(super) struct State {
     pub(super) master: Mutex<Option<ServerSlot>>,
     pub(super) servers: Mutex<Vec<ServerSlot>>,
     pub(super) faults: Mutex<Vec<Fault>>,
+    pub(super) recorded: Mutex<Option<Vec<Recorded>>>,
     meta: Arc<Region>,
     tables: RwLock<BTreeMap<TableName, Table>>,
     last_id: AtomicU64,
@@ -82,6 +97,7 @@ impl State {
             master: Mutex::default(),
             servers: Mutex::default(),
             faults: Mutex::default(),
+            recorded: Mutex::default(),
             meta: Arc::new(Region::meta(&[Family::new("info").with("VERSIONS", "3"), Family::new("table")])),
             tables: RwLock::default(),
             last_id: AtomicU64::new(now),
@@ -95,6 +111,15 @@ impl State {
 
     pub(super) fn server(&self, index: usize) -> Option<ServerSlot> {
         self.servers().get(index).cloned()
+    }
+
+    /// Keeps what a client sent, if that was asked for.
+    pub(super) fn record(&self, service: &str, method: &str, bytes: &Bytes) {
+        let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(recorded) = recorded.as_mut().filter(|recorded| recorded.len() < RECORDED_MAX) {
+            let (service, method) = (service.to_owned(), method.to_owned());
+            recorded.push(Recorded { service, method, bytes: bytes.clone() });
+        }
     }
 
     /// Region ids and start codes: time-like, never the same twice.

@@ -1,7 +1,7 @@
 //! The client's stories on every real cluster, by every registry it has.
 
-use super::stack;
-use crate::support::client_stories::{Story, client_stories, run};
+use crate::support::stack;
+use crate::support::stories::{Story, client_stories, run};
 
 fn on_real_clusters(name: &str, story: Story) {
     let Some(stack) = stack::running() else { return };

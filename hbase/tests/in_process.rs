@@ -2,7 +2,7 @@
 
 use hbase::server::Cluster;
 
-use crate::support::client_stories::{Story, client_stories, run};
+use crate::support::stories::{Story, client_stories, run};
 
 fn in_process(name: &str, story: Story) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

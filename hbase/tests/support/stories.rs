@@ -86,8 +86,8 @@ macro_rules! client_stories {
     ($on:ident: $($story:ident)*) => {
         $(#[test]
         fn $story() {
-            let story: crate::support::client_stories::Story =
-                |client, table| Box::pin(crate::support::client_stories::$story(client, table));
+            let story: crate::support::stories::Story =
+                |client, table| Box::pin(crate::support::stories::$story(client, table));
             $on(stringify!($story), story);
         })*
     };

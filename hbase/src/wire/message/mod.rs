@@ -1,0 +1,17 @@
+//! The protobuf messages of HBase's RPC that this crate speaks, written down as Rust types.
+//!
+//! Names and field numbers are those of HBase branch-2.6 (`RPC`, `Client`, `HBase`, `Master`, `Registry`, `ZooKeeper`);
+//! they are the same from 1.x to 4.0-alpha where both have a field. Fields that this crate never uses are left out:
+//! protobuf skips them.
+
+mod connection;
+mod data;
+mod master;
+mod noun;
+mod registry;
+
+pub use self::connection::*;
+pub use self::data::*;
+pub use self::master::*;
+pub use self::noun::*;
+pub use self::registry::*;
