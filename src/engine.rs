@@ -225,6 +225,9 @@ impl StatusSource for Monitor {
         if self.pipeline.ledger().view().is_empty() {
             return Err("no partition is assigned yet".to_owned());
         }
+        if let Some(reason) = self.pipeline.dead_letter_trouble() {
+            return Err(format!("dead letters: {reason}"));
+        }
         for sink in self.pipeline.sinks() {
             if let Some(reason) = sink.state().reason() {
                 return Err(format!("sink {}: {reason}", sink.name()));

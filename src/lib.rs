@@ -12,6 +12,7 @@ pub mod command;
 pub mod dead_letter;
 pub mod decode;
 pub mod engine;
+pub mod error_chain;
 pub mod export;
 pub mod halt;
 pub mod http;

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::dead_letter::{Budget, DeadLetter, DeadLetters, Verdict};
+use crate::error_chain::chain;
 use crate::halt::{Halt, HaltCell, HaltKind};
 use crate::memory::{Charge, Memory};
 use crate::meter::TopicMeter;
@@ -68,6 +69,8 @@ pub struct Pipeline {
     dead_letters: Arc<DeadLetters>,
     budget: Mutex<Budget>,
     totals: Totals,
+    /// Why dead letters cannot be stored now.
+    dead_letter_trouble: Mutex<Option<String>>,
     runtime: Handle,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -100,6 +103,7 @@ impl Pipeline {
             dead_letters: Arc::new(dead_letters),
             budget: Mutex::new(budget),
             totals: Totals::default(),
+            dead_letter_trouble: Mutex::default(),
             runtime,
             tasks: Mutex::new(tasks),
         })
@@ -236,21 +240,48 @@ impl Pipeline {
     fn store_bad(self: &Arc<Self>, ticket: &Ticket, raw: &RawBatch, bad: &[BadRecord]) {
         let letters: Vec<DeadLetter> = bad.iter().filter_map(|bad| DeadLetter::of(raw, bad)).collect();
         TopicMeter::of(&raw.partition.topic).bad(bad);
+        // Letters that wait for their store hold a part of the budget: a store that is down stops reading in the end.
+        let charge = self.memory.charge(letters.iter().map(DeadLetter::bytes).sum());
         let (pipeline, ticket) = (Arc::clone(self), ticket.clone());
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some_and(|done| done.is_ok()) {}
-        tasks.spawn_on(async move { pipeline.store_until_durable(&ticket, letters).await }, &self.runtime);
+        let storing = async move {
+            pipeline.store_until_durable(&ticket, letters).await;
+            drop(charge);
+        };
+        tasks.spawn_on(storing, &self.runtime);
+    }
+
+    /// Why dead letters cannot be stored now; their offsets are held meanwhile.
+    #[must_use]
+    pub fn dead_letter_trouble(&self) -> Option<String> {
+        self.dead_letter_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One line when the trouble begins, changes or ends.
+    fn note_dead_letters(&self, trouble: Option<String>) {
+        let mut known = self.dead_letter_trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*known, &trouble) {
+            (before, Some(error)) if before.as_ref() != Some(error) => {
+                tracing::warn!(error, "dead letters not stored: their offsets are held, and it is tried again");
+            }
+            (Some(_), None) => tracing::info!("dead letters are stored again"),
+            _ => {}
+        }
+        *known = trouble;
     }
 
     async fn store_until_durable(&self, ticket: &Ticket, letters: Vec<DeadLetter>) {
         while let Err(error) = self.dead_letters.store(&letters).await {
+            let error_chain = chain(&error);
             if error.is_final() {
-                self.halt.set(Halt::new(HaltKind::Policy, error.to_string()));
+                self.halt.set(Halt::new(HaltKind::Policy, error_chain));
                 return;
             }
-            tracing::warn!(partition = %ticket.partition, %error, "dead letters not stored; trying again");
+            self.note_dead_letters(Some(error_chain));
             tokio::time::sleep(DEAD_LETTER_PAUSE).await;
         }
+        self.note_dead_letters(None);
         for index in 0..self.sinks.len() {
             self.ledger.complete(ticket, index, None);
         }

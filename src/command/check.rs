@@ -1,7 +1,8 @@
 //! `halcyon check`: is the topology right, and with `--live`, does the world fit it? Every finding at once.
 
 use crate::cli::Check;
-use crate::command::Outcome;
+use crate::command::{Outcome, print};
+use crate::error_chain::chain;
 use crate::source::kafka::offsets_of;
 use crate::topology::load::load;
 use crate::topology::{Topology, schema};
@@ -12,7 +13,7 @@ use crate::topology::{Topology, schema};
 /// If the runtime cannot be started.
 pub fn run(args: &Check) -> anyhow::Result<Outcome> {
     if args.schema {
-        println!("{}", schema());
+        print::line(schema())?;
         return Ok(Outcome::Done);
     }
     let mut findings = Findings { json: args.json, wrong: 0 };
@@ -20,20 +21,20 @@ pub fn run(args: &Check) -> anyhow::Result<Outcome> {
         Ok(loaded) => loaded,
         Err(mistakes) => {
             for mistake in &mistakes.0 {
-                findings.wrong(&mistake.to_string());
+                findings.wrong(&mistake.to_string())?;
             }
             return Ok(findings.outcome());
         }
     };
     for warning in &loaded.warnings {
-        findings.doubt(&warning.to_string());
+        findings.doubt(&warning.to_string())?;
     }
     let topology = loaded.topology;
     if args.live {
         super::runtime()?.block_on(live(&topology, &mut findings))?;
     }
     let (topics, models, clusters) = (topology.topics.len(), topology.models.len(), topology.clusters.len());
-    findings.fine(&format!("{}: {topics} topics, {models} models, {clusters} clusters", topology.name));
+    findings.fine(&format!("{}: {topics} topics, {models} models, {clusters} clusters", topology.name))?;
     Ok(findings.outcome())
 }
 
@@ -42,20 +43,20 @@ async fn live(topology: &Topology, findings: &mut Findings) -> anyhow::Result<()
     let brokers = tokio::task::spawn_blocking(move || brokers(&asked));
     for finding in brokers.await? {
         match finding {
-            Ok(fine) => findings.fine(&fine),
-            Err(wrong) => findings.wrong(&wrong),
+            Ok(fine) => findings.fine(&fine)?,
+            Err(wrong) => findings.wrong(&wrong)?,
         }
     }
     for name in topology.clusters.keys() {
         match super::table::compare(topology, std::slice::from_ref(name)).await {
-            Err(error) => findings.wrong(&format!("{error:#}; check the addresses in [cluster.{name}]")),
+            Err(error) => findings.wrong(&format!("{error:#}; check the addresses in [cluster.{name}]"))?,
             Ok(tables) => {
                 for table in tables {
                     let place = format!("cluster {name}, table {}", table.table);
                     match (table.exists, table.differences.is_empty()) {
-                        (false, _) => findings.wrong(&format!("{place} is missing; run `halcyon table create`")),
-                        (true, true) => findings.fine(&format!("{place} is as wanted")),
-                        (true, false) => findings.wrong(&format!("{place}: {}", table.differences.join("; "))),
+                        (false, _) => findings.wrong(&format!("{place} is missing; run `halcyon table create`"))?,
+                        (true, true) => findings.fine(&format!("{place} is as wanted"))?,
+                        (true, false) => findings.wrong(&format!("{place}: {}", table.differences.join("; ")))?,
                     }
                 }
             }
@@ -68,7 +69,7 @@ async fn live(topology: &Topology, findings: &mut Findings) -> anyhow::Result<()
 fn brokers(topology: &Topology) -> Vec<Result<String, String>> {
     let store = match offsets_of(topology, &topology.name) {
         Ok(store) => store,
-        Err(error) => return vec![Err(super::chain(&error))],
+        Err(error) => return vec![Err(chain(&error))],
     };
     let mut findings = Vec::new();
     for topic in topology.topics.values() {
@@ -92,24 +93,24 @@ struct Findings {
 }
 
 impl Findings {
-    fn fine(&self, what: &str) {
-        self.say("ok", what);
+    fn fine(&self, what: &str) -> anyhow::Result<()> {
+        self.say("ok", what)
     }
 
-    fn doubt(&self, what: &str) {
-        self.say("warning", what);
+    fn doubt(&self, what: &str) -> anyhow::Result<()> {
+        self.say("warning", what)
     }
 
-    fn wrong(&mut self, what: &str) {
+    fn wrong(&mut self, what: &str) -> anyhow::Result<()> {
         self.wrong += 1;
-        self.say("wrong", what);
+        self.say("wrong", what)
     }
 
-    fn say(&self, verdict: &str, what: &str) {
+    fn say(&self, verdict: &str, what: &str) -> anyhow::Result<()> {
         if self.json {
-            println!("{}", serde_json::json!({"verdict": verdict, "what": what}));
+            print::line(serde_json::json!({"verdict": verdict, "what": what}))
         } else {
-            println!("{verdict:<8}{what}");
+            print::line(format_args!("{verdict:<8}{what}"))
         }
     }
 

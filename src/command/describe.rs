@@ -1,11 +1,7 @@
 //! `halcyon describe`: what the topology does, as text or as a drawing. Asks nobody.
 
-use std::io::Write as _;
-
-use anyhow::Context as _;
-
 use crate::cli::{Describe, DescribeFormat};
-use crate::command::Outcome;
+use crate::command::{Outcome, print};
 
 /// Prints the description to standard output.
 ///
@@ -18,6 +14,6 @@ pub fn run(args: &Describe) -> anyhow::Result<Outcome> {
         DescribeFormat::Mermaid => topology.mermaid(),
         DescribeFormat::Dot => topology.dot(),
     };
-    std::io::stdout().write_all(text.as_bytes()).context("print the description")?;
+    print::text(text)?;
     Ok(Outcome::Done)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::runtime::Runtime;
 
-use super::Outcome;
+use super::{Outcome, print};
 use crate::cli::Run;
 use crate::clock::SystemClock;
 use crate::dead_letter::{Budget, DeadLetters};
@@ -61,8 +61,9 @@ pub fn run(args: &Run) -> anyhow::Result<Outcome> {
     if let Some(served) = served {
         served.abort();
     }
-    report(args, &ended);
-    finish(runtime, end, &ended)
+    let printed = report(args, &ended);
+    let outcome = finish(runtime, end, &ended)?;
+    printed.map(|()| outcome)
 }
 
 fn parts(topology: &Topology, args: &Run) -> anyhow::Result<EngineParts> {
@@ -112,7 +113,7 @@ fn halt_of(error: SourceError) -> anyhow::Error {
     }
 }
 
-fn report(args: &Run, ended: &Ended) {
+fn report(args: &Run, ended: &Ended) -> anyhow::Result<()> {
     let totals = &ended.totals;
     if args.json {
         let line = serde_json::json!({
@@ -124,12 +125,12 @@ fn report(args: &Run, ended: &Ended) {
             "ties": totals.ties,
             "drained": ended.is_drained,
         });
-        println!("{line}");
+        print::line(line)
     } else {
-        println!(
+        print::line(format_args!(
             "{} events: {} rows, {} cells, {} filtered, {} bad",
             totals.events, totals.rows, totals.cells, totals.filtered, totals.bad
-        );
+        ))
     }
 }
 

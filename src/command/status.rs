@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset as KafkaOffset, TopicPartitionList};
 
-use super::Outcome;
+use super::{Outcome, print};
 use crate::cli::StatusArgs;
 use crate::clock::{Clock, SystemClock};
 use crate::kafka::{Role, client_config};
@@ -45,17 +45,22 @@ pub fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
     if !args.watch {
         let status = look()?;
         if args.json {
-            println!("{}", serde_json::to_string(&status)?);
+            print::line(serde_json::to_string(&status)?)?;
         } else {
-            print!("{}", status.table());
+            print::text(status.table())?;
         }
         return Ok(Outcome::Done);
     }
     let in_place = io::stdout().is_terminal() && !args.json;
     loop {
         let began = Instant::now();
-        let status = look()?;
-        let line = if args.json { serde_json::to_string(&status)? } else { status.line() };
+        // A process that is being restarted, or a broker that is away, does not end the watch.
+        let line = match look() {
+            Ok(status) if args.json => serde_json::to_string(&status)?,
+            Ok(status) => status.line(),
+            Err(error) if args.json => serde_json::json!({"error": format!("{error:#}")}).to_string(),
+            Err(error) => format!("no status: {error:#}"),
+        };
         let written = if in_place { write!(io::stdout(), "\r\x1b[2K{line}") } else { writeln!(io::stdout(), "{line}") };
         // A reader that went away (`| head`) ends the watch.
         if written.and_then(|()| io::stdout().flush()).is_err() {

@@ -6,7 +6,7 @@ use hbase::client::admin::{self, TableDescriptor};
 use hbase::table_name::TableName;
 use serde::Serialize;
 
-use super::Outcome;
+use super::{Outcome, print};
 use crate::cli::TableArgs;
 use crate::halt::{Halt, HaltKind};
 use crate::sink::hbase::client;
@@ -122,7 +122,7 @@ pub fn create(args: &TableArgs) -> anyhow::Result<Outcome> {
                     "made"
                 }
             };
-            say(args, finding, action);
+            say(args, finding, action)?;
         }
         Ok(Outcome::Done)
     })
@@ -162,25 +162,25 @@ pub fn diff(args: &TableArgs) -> anyhow::Result<Outcome> {
             (true, true) => "is as wanted",
             (true, false) => "differs",
         };
-        say(args, finding, verdict);
+        say(args, finding, verdict)?;
     }
     let same = findings.iter().all(|finding| finding.exists && finding.differences.is_empty());
     Ok(if same { Outcome::Done } else { Outcome::Different })
 }
 
-fn say(args: &TableArgs, finding: &TableFinding, verdict: &str) {
+fn say(args: &TableArgs, finding: &TableFinding, verdict: &str) -> anyhow::Result<()> {
     if args.json {
         let mut value = serde_json::json!(finding);
         if let Some(object) = value.as_object_mut() {
             object.insert("verdict".to_owned(), verdict.into());
         }
-        println!("{value}");
-        return;
+        return print::line(value);
     }
-    println!("{}: table {} {verdict}", finding.cluster, finding.table);
+    print::line(format_args!("{}: table {} {verdict}", finding.cluster, finding.table))?;
     for difference in &finding.differences {
-        println!("    {difference}");
+        print::line(format_args!("    {difference}"))?;
     }
+    Ok(())
 }
 
 #[cfg(test)]

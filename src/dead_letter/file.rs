@@ -13,7 +13,16 @@ use super::{DeadLetter, DeadLetterError};
 #[derive(Clone, Debug)]
 pub struct FileStore {
     path: PathBuf,
-    file: Arc<Mutex<File>>,
+    lines: Arc<Mutex<Lines<File>>>,
+}
+
+/// Appends whole lines. What a failed write left behind is ended first, so that later lines can be read.
+///
+/// It is never cut away: other processes may append to the same file.
+#[derive(Debug)]
+struct Lines<W> {
+    out: W,
+    is_cut: bool,
 }
 
 /// One line. Payload and key stand as text where they are UTF-8, and always as hexadecimal, so that nothing is lost.
@@ -34,7 +43,7 @@ impl FileStore {
     /// Opens or makes the file. A line that a crash has cut off is ended, so that later lines can be read.
     pub(super) fn open(path: &Path) -> Result<Self, DeadLetterError> {
         let file = open(path).map_err(|source| DeadLetterError::File { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), file: Arc::new(Mutex::new(file)) })
+        Ok(Self { path: path.to_owned(), lines: Arc::new(Mutex::new(Lines { out: file, is_cut: false })) })
     }
 
     pub(super) async fn store(&self, letters: &[DeadLetter]) -> Result<(), DeadLetterError> {
@@ -44,13 +53,24 @@ impl FileStore {
             serde_json::to_writer(&mut lines, &Line::of(letter)).map_err(|error| failed(error.into()))?;
             lines.push(b'\n');
         }
-        let file = Arc::clone(&self.file);
+        let file = Arc::clone(&self.lines);
         let written = tokio::task::spawn_blocking(move || {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.write_all(&lines)?;
-            file.sync_data()
+            file.append(&lines)?;
+            file.out.sync_data()
         });
         written.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)
+    }
+}
+
+impl<W: Write> Lines<W> {
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        if std::mem::replace(&mut self.is_cut, true) {
+            self.out.write_all(b"\n")?;
+        }
+        self.out.write_all(lines)?;
+        self.is_cut = false;
+        Ok(())
     }
 }
 
@@ -110,6 +130,40 @@ mod tests {
             key: None,
             payload: Some(payload.to_vec()),
         }
+    }
+
+    /// A disk with room for so many bytes.
+    struct Disk {
+        room: usize,
+        bytes: Vec<u8>,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.room);
+            if taken == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= taken;
+            self.bytes.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_are_whole_again_after_the_disk_was_full() {
+        let mut lines = Lines { out: Disk { room: 9, bytes: Vec::new() }, is_cut: false };
+        lines.append(b"first\n").expect("room");
+        lines.append(b"second\n").expect_err("full");
+        lines.append(b"second\n").expect_err("still full");
+        lines.out.room = 100;
+        lines.append(b"second\n").expect("room");
+        lines.append(b"third\n").expect("room");
+        assert_eq!(String::from_utf8_lossy(&lines.out.bytes), "first\nsec\nsecond\nthird\n");
     }
 
     #[tokio::test]

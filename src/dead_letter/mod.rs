@@ -41,6 +41,13 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// Bytes that the letter holds.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        (length(&self.key) + length(&self.payload) + self.cause.len()) as u64
+    }
+
     /// The letter for a bad record of a batch; `None` if the batch has no such record.
     #[must_use]
     pub fn of(raw: &RawBatch, bad: &BadRecord) -> Option<Self> {

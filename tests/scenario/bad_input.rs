@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::support::mock_kafka::MockKafka;
-use crate::support::process::{Process, free_port, halcyon};
+use crate::support::process::{Process, free_port, halcyon, halcyon_into};
 
 const TOPIC: &str = "chat.messages";
 
@@ -195,4 +195,42 @@ fn status_without_a_process_tells_the_lag_of_every_sink() {
     assert_eq!((lag.sink.as_str(), lag.committed, lag.lag_offsets), ("blue", Some(2), Some(1)));
     assert!(lag.lag_seconds.is_some_and(|seconds| seconds < 60.0), "{lag:?}");
     assert_eq!(status.partitions[1].sinks[0].lag_offsets, Some(0));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_one() {
+    let topology = concat!(env!("CARGO_MANIFEST_DIR"), "/topology/chat.toml");
+    for verb in [&["check", "--topology", topology][..], &["describe", "--topology", topology], &["check", "--schema"]]
+    {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let (code, error) = halcyon_into(verb, writer.into());
+        assert_eq!((code, error.as_str()), (0, ""), "{verb:?}");
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+        let (code, error) = halcyon_into(verb, full.into());
+        assert_eq!(code, 1, "{verb:?}: {error}");
+        assert!(error.contains("write the answer to standard output"), "{verb:?}: {error}");
+    }
+}
+
+#[test]
+fn dead_letters_that_cannot_be_stored_hold_their_offsets_and_say_why() {
+    let world = World::new();
+    let topology = world.topology("");
+    let text = std::fs::read_to_string(&topology).expect("readable");
+    let dead = format!("{:?}", world.dead_letters());
+    std::fs::write(&topology, text.replace(&dead, "\"/dev/full\"")).expect("written");
+    world.create_tables(&topology);
+    world.kafka.send((TOPIC, 0), [r#"{"event":1}"#]);
+    world.kafka.send((TOPIC, 1), ["{"]);
+    let mut run = Process::run(&topology, &["--commit-interval-ms", "50", "--drain-timeout-ms", "500"]);
+    run.wait_status("the good partition is committed", |status| {
+        status.partitions.iter().flat_map(|held| &held.sinks).any(|lag| lag.committed == Some(1))
+    });
+    let ready = run.wait_for("/ready", "dead letters: ");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("/dev/full: No space left on device"), "{ready}");
+    run.terminate();
+    let output = run.end();
+    assert_eq!(output.status.code(), Some(130));
+    assert_eq!(world.kafka.committed("chat.blue", (TOPIC, 2)).get(&1).map(|(offset, _)| *offset), Some(0));
 }

@@ -63,6 +63,19 @@ impl Process {
         }
     }
 
+    /// Waits until the answer to `GET path` contains a text.
+    pub(crate) fn wait_for(&self, path: &str, text: &str) -> String {
+        let began = Instant::now();
+        loop {
+            let answer = self.get(path).unwrap_or_default();
+            if answer.contains(text) {
+                return answer;
+            }
+            assert!(began.elapsed() < PATIENCE, "not within {} s: {text} in {answer}", PATIENCE.as_secs());
+            std::thread::park_timeout(LOOK);
+        }
+    }
+
     fn rest(&mut self) -> String {
         let mut text = String::new();
         let _ = self.child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut text));
@@ -113,6 +126,13 @@ pub(crate) fn halcyon(arguments: &[&str]) -> (i32, String, String) {
     let output = Process::start(arguments).end();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// Runs the binary to its end with this standard output; returns its exit code and standard error.
+pub(crate) fn halcyon_into(arguments: &[&str], out: Stdio) -> (i32, String) {
+    let child = command(arguments).stdout(out).spawn().expect("the binary starts");
+    let output = Process { child, port: None }.end();
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// A port that nothing listens on now.

@@ -16,8 +16,8 @@ use tokio::runtime::Handle;
 
 use self::story::Story;
 use self::world::{PARTITIONS, RATE, Service, TOPIC, World, Written};
-use super::Outcome;
 use super::table::create_missing;
+use super::{Outcome, print};
 use crate::cli::Demo;
 use crate::clock::SystemClock;
 use crate::dead_letter::{Budget, DeadLetters};
@@ -72,7 +72,7 @@ pub fn run(args: &Demo) -> anyhow::Result<Outcome> {
     let report = tell(args, runtime.handle())?;
     runtime.shutdown_background();
     if args.json {
-        println!("{}", serde_json::to_string(&report)?);
+        print::line(serde_json::to_string(&report)?)?;
     }
     Ok(if report.differences == 0 { Outcome::Done } else { Outcome::Different })
 }

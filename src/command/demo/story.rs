@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::command::print;
 use crate::engine::Engine;
 use crate::status::StatusSource;
 
@@ -28,7 +29,8 @@ impl Story {
 
     /// Tells one line.
     pub(super) fn say(&self, line: &str) {
-        println!("{:5.1} s  {line}", self.seconds());
+        // The story is told for a reader; the verdict does not depend on one.
+        let _ = print::line(format_args!("{:5.1} s  {line}", self.seconds()));
     }
 
     /// A bar; nothing is drawn where there is no terminal.
