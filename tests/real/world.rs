@@ -2,19 +2,22 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use halcyon::chat::expect::Expected;
 use halcyon::chat::{Edits, Events};
+use halcyon::progress::offset::TopicPartition;
 use halcyon::sink::hbase::client;
+use halcyon::source::kafka::offsets_of;
 use halcyon::topology::Topology;
 use halcyon::topology::load::parse;
 use halcyon::verify::compare::{Comparison, compare};
 use halcyon::verify::rows::{Computed, of_table};
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -29,14 +32,15 @@ pub(crate) struct World {
     pub(crate) topology: Topology,
     pub(crate) table: String,
     pub(crate) runtime: Runtime,
-    topic: String,
+    pub(crate) topic: String,
     brokers: String,
     folder: TempDir,
 }
 
 impl World {
-    /// Makes topic and tables. `story` must be unique among the tests of a run.
+    /// Makes topic and tables. `story` must be unique among the tests of a run; runs on one stack do not meet.
     pub(crate) fn new(story: &str) -> Self {
+        let story = format!("{story}_{}", std::process::id());
         let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not in the environment"));
         let brokers = variable("HALCYON_KAFKA");
         let (topic, table) = (format!("{story}.messages"), format!("{story}_message"));
@@ -72,6 +76,20 @@ impl World {
         let topic = NewTopic::new(&self.topic, PARTITIONS, TopicReplication::Fixed(1));
         let made = self.runtime.block_on(admin.create_topics([&topic], &AdminOptions::new())).expect("an answer");
         made.into_iter().for_each(|made| drop(made.expect("a topic")));
+    }
+
+    /// Removes all records of a partition, as retention does; returns where its sinks stood and where the log begins now.
+    pub(crate) fn cut(&self, partition: i32) -> (i64, i64) {
+        let stores = offsets_of(&self.topology, &format!("{}.blue", self.topology.name)).expect("a store");
+        let place = TopicPartition { topic: Arc::from(self.topic.as_str()), partition };
+        let committed = stores.committed(std::slice::from_ref(&place)).expect("an answer");
+        let admin: AdminClient<DefaultClientContext> =
+            ClientConfig::new().set("bootstrap.servers", &self.brokers).create().expect("an admin client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, partition, Offset::End).expect("a partition");
+        let cut = self.runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).expect("an answer");
+        let low = cut.elements().first().and_then(|element| element.offset().to_raw()).expect("the new beginning");
+        (committed.get(&place).expect("committed").0, low)
     }
 
     /// Sends these events of the sequence, at most `rate` a second.

@@ -16,7 +16,7 @@ mod reader;
 pub mod start;
 mod work;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -152,6 +152,7 @@ impl KafkaSource {
             drain_timeout: settings.drain_timeout,
             runtime,
             lanes: Vec::new(),
+            granted: BTreeSet::new(),
             waiting: BTreeMap::new(),
             turn: 0,
             positions_asked: Instant::now(),

@@ -6,7 +6,7 @@
 //! 2. A rebalance is carried out before the next poll.
 //! 3. A partition's batches go to one worker, in order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,8 @@ pub(super) struct Reader {
     pub(super) drain_timeout: Duration,
     pub(super) runtime: Handle,
     pub(super) lanes: Vec<Lane>,
+    /// What the group has given to this process, read or not: each of them is taken back by a rebalance.
+    pub(super) granted: BTreeSet<TopicPartition>,
     /// Closed batches whose worker had no room; their partitions are not drained meanwhile.
     pub(super) waiting: BTreeMap<TopicPartition, Work>,
     /// Where the next round begins, so that no partition is always served last.
@@ -291,6 +293,7 @@ impl Reader {
     fn assign(&mut self, partitions: &TopicPartitionList) -> KafkaResult<()> {
         RebalanceMeter::assigned(partitions.count());
         let names = names(partitions);
+        self.granted.extend(names.iter().cloned());
         let assignments = match self.positions.resolve(self.committer.stores(), &names) {
             Ok(assignments) => assignments,
             Err(halt) => {
@@ -346,8 +349,11 @@ impl Reader {
             self.control.forget_target(partition);
             tracing::info!(%partition, lost, "partition revoked");
         }
+        self.granted.retain(|partition| !names.contains(partition));
+        // Partitions that no sink could start in were granted, but never assigned: librdkafka refuses to unassign those.
+        let assigned: Vec<_> = going.iter().map(|lane| (lane.partition.clone(), lane.next())).collect();
         let result = match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.consumer.incremental_unassign(partitions),
+            RebalanceProtocol::Cooperative => self.consumer.incremental_unassign(&list(&assigned)?),
             RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.unassign(),
         };
         // The queues go only now: without its queue an assigned partition would be stuck.
@@ -371,7 +377,7 @@ impl Reader {
     fn leave(mut self) {
         self.consumer.unsubscribe();
         let deadline = Instant::now() + LEAVE_TIMEOUT;
-        while !self.lanes.is_empty() && Instant::now() < deadline {
+        while !self.granted.is_empty() && Instant::now() < deadline {
             self.poll(IDLE_WAIT);
             self.rebalance();
         }
