@@ -118,6 +118,9 @@ pub struct Describe {
     /// What to print
     #[arg(long, value_enum, default_value_t)]
     pub format: DescribeFormat,
+    /// Print JSON, for tools
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
 }
 
 /// Forms of a description.
@@ -136,7 +139,7 @@ pub enum DescribeFormat {
 #[derive(Clone, Debug, Subcommand)]
 pub enum TableVerb {
     /// Make the tables that are missing, with their families and regions
-    Create(TableArgs),
+    Create(TableCreate),
     /// Show how the clusters' tables differ from the topology; exit 1 if they do
     Diff(TableArgs),
 }
@@ -150,12 +153,20 @@ pub struct TableArgs {
     /// Only these clusters
     #[arg(long = "cluster", value_name = "NAME")]
     pub clusters: Vec<String>,
-    /// Only say what would be done
-    #[arg(long)]
-    pub dry_run: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `table create`.
+#[derive(Clone, Debug, Args)]
+pub struct TableCreate {
+    /// Which tables, where
+    #[command(flatten)]
+    pub tables: TableArgs,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `status`.

@@ -10,6 +10,7 @@ use crate::command::{Outcome, print};
 pub fn run(args: &Describe) -> anyhow::Result<Outcome> {
     let topology = super::topology(&args.topology)?;
     let text = match args.format {
+        _ if args.json => format!("{:#}\n", topology.json()),
         DescribeFormat::Text => topology.describe(),
         DescribeFormat::Mermaid => topology.mermaid(),
         DescribeFormat::Dot => topology.dot(),

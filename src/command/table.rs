@@ -7,7 +7,7 @@ use hbase::table_name::TableName;
 use serde::Serialize;
 
 use super::{Outcome, print};
-use crate::cli::TableArgs;
+use crate::cli::{TableArgs, TableCreate};
 use crate::halt::{Halt, HaltKind};
 use crate::sink::hbase::client;
 use crate::topology::{Cluster, Family, Table, Topology};
@@ -108,10 +108,10 @@ fn descriptor(name: &str, table: &Table) -> TableDescriptor {
 ///
 /// # Errors
 /// If a cluster does not answer or refuses.
-pub fn create(args: &TableArgs) -> anyhow::Result<Outcome> {
-    let topology = super::topology(&args.topology)?;
+pub fn create(args: &TableCreate) -> anyhow::Result<Outcome> {
+    let topology = super::topology(&args.tables.topology)?;
     super::runtime()?.block_on(async {
-        let findings = compare(&topology, &args.clusters).await?;
+        let findings = compare(&topology, &args.tables.clusters).await?;
         for finding in &findings {
             let Some(table) = topology.tables.get(&finding.table) else { continue };
             let action = match (finding.exists, args.dry_run) {
@@ -122,7 +122,7 @@ pub fn create(args: &TableArgs) -> anyhow::Result<Outcome> {
                     "made"
                 }
             };
-            say(args, finding, action)?;
+            say(&args.tables, finding, action)?;
         }
         Ok(Outcome::Done)
     })

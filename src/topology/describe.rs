@@ -2,6 +2,8 @@
 //!
 //! The output is stable: the same topology gives the same bytes.
 
+mod json;
+
 use std::fmt::Write as _;
 
 use hbase::registry::Registry;
@@ -305,5 +307,7 @@ mod tests {
         assert_expected("describe-chat.txt", &topology.describe());
         assert_expected("describe-chat.mmd", &topology.mermaid());
         assert_expected("describe-chat.dot", &topology.dot());
+        let json = serde_json::to_string_pretty(&topology.json()).expect("values that JSON has");
+        assert_expected("describe-chat.json", &(json + "\n"));
     }
 }

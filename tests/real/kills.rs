@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use halcyon::sink::hbase::client;
+use hbase::error::Error;
 use hbase::table_name::TableName;
 
 use super::world::{World, on_stack};
@@ -89,21 +90,29 @@ fn cause(world: &World, incident: Incident) {
     let table = TableName::new(&world.table);
     let admin = |cluster: &str| client(&world.topology.clusters[cluster]).admin();
     let row = |first: u8| Bytes::from(vec![first, 0x80]);
-    let done = match incident {
-        Incident::SplitBlue => world.runtime.block_on(admin("blue").split(&table, &row(3))),
-        Incident::SplitGreen => world.runtime.block_on(admin("green").split(&table, &row(5))),
-        Incident::MoveGreen => world.runtime.block_on(admin("green").move_region(&table, &row(7), None)),
-        Incident::KillRegionServer => {
-            on_stack(&["kill", "green", "rs2"]);
-            Ok(())
+    let began = Instant::now();
+    loop {
+        let done = match incident {
+            Incident::SplitBlue => world.runtime.block_on(admin("blue").split(&table, &row(3))),
+            Incident::SplitGreen => world.runtime.block_on(admin("green").split(&table, &row(5))),
+            Incident::MoveGreen => world.runtime.block_on(admin("green").move_region(&table, &row(7), None)),
+            Incident::KillRegionServer => {
+                on_stack(&["kill", "green", "rs2"]);
+                Ok(())
+            }
+            Incident::StartRegionServer => {
+                on_stack(&["proc", "green", "rs2"]);
+                Ok(())
+            }
+        };
+        match done {
+            Ok(()) => return,
+            // The balancer is moving the region at this moment, so the master takes no other order for it.
+            Err(Error::Refused(refusal)) if refusal.message.contains("is not OPEN") && began.elapsed() < PATIENCE => {
+                std::thread::park_timeout(Duration::from_millis(100));
+            }
+            Err(error) => panic!("{incident:?}: {}", error.chain()),
         }
-        Incident::StartRegionServer => {
-            on_stack(&["proc", "green", "rs2"]);
-            Ok(())
-        }
-    };
-    if let Err(error) = done {
-        panic!("{incident:?}: {}", error.chain());
     }
 }
 

@@ -1,0 +1,74 @@
+//! A topology as JSON, for tools. Secrets stand as their references, as everywhere.
+
+use serde_json::{Map, Value, json};
+
+use super::{dead_letters, delete, durability, registry, row_key, shown, start, version};
+use crate::topology::{Model, Table, Topology};
+
+impl Topology {
+    /// The topology with everything that follows from it: groups, fields, regions.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let properties: Map<String, Value> =
+            self.kafka.properties.iter().map(|(name, value)| (name.clone(), shown(value).into())).collect();
+        let topics = self.topics.iter().map(|(id, topic)| {
+            let fields = self.fields(id).unwrap_or_default();
+            let fields: Map<String, Value> =
+                fields.all().iter().map(|field| (field.path.clone(), field.data_type.to_string().into())).collect();
+            let value = json!({"name": topic.name, "format": "json", "start": start(topic), "fields": fields});
+            (id.clone(), value)
+        });
+        let clusters = self.clusters.iter().map(|(name, cluster)| {
+            let value = json!({
+                "hbase": registry(cluster),
+                "group": self.sink_group(name),
+                "user": cluster.user,
+                "durability": durability(cluster),
+            });
+            (name.clone(), value)
+        });
+        let budget = &self.dead_letter.budget;
+        json!({
+            "name": self.name,
+            "group": self.name,
+            "kafka": {"brokers": self.kafka.brokers, "properties": properties},
+            "topics": topics.collect::<Map<_, _>>(),
+            "models": self.models.iter().map(|(name, one)| (name.clone(), model(one))).collect::<Map<_, _>>(),
+            "tables": self.tables.iter().map(|(name, one)| (name.clone(), table(one))).collect::<Map<_, _>>(),
+            "clusters": clusters.collect::<Map<_, _>>(),
+            "dead_letter": {
+                "to": dead_letters(&self.dead_letter),
+                "budget": {"minimum": budget.minimum, "share": budget.share},
+            },
+        })
+    }
+}
+
+fn model(model: &Model) -> Value {
+    let columns = model.columns.iter().map(|column| {
+        let value = json!({"from": column.from, "as": column.data_type.to_string()});
+        (column.name(), value)
+    });
+    json!({
+        "topic": model.topic,
+        "table": model.table,
+        "key": row_key(&model.key),
+        "version": version(&model.version),
+        "when": model.when.as_ref().map(ToString::to_string),
+        "delete": model.delete.is_some().then(|| delete(model)),
+        "columns": columns.collect::<Map<_, _>>(),
+    })
+}
+
+fn table(table: &Table) -> Value {
+    let families = table.families.iter().map(|(name, family)| {
+        let value = json!({
+            "versions": family.versions,
+            "compression": family.compression.name(),
+            "bloom": family.bloom.name(),
+            "ttl_s": family.ttl_s,
+        });
+        (name.clone(), value)
+    });
+    json!({"regions": table.splits.len() + 1, "families": families.collect::<Map<_, _>>()})
+}
