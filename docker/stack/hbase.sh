@@ -23,7 +23,7 @@ TUNE="hbase.master.wait.on.regionservers.interval=50 hbase.master.wait.on.region
  hbase.hregion.memstore.mslab.enabled=false hfile.block.cache.size=0.1 hbase.client.pause=50
  hbase.master.info.port=-1 hbase.regionserver.info.port=-1"
 # Separate processes: the master waits 8 s for all its servers; a killed one is noticed after the session timeout.
-DIST="hbase.master.wait.on.regionservers.timeout=8000 zookeeper.session.timeout=4000 hbase.lease.recovery.first.pause=500 hbase.lease.recovery.pause=500"
+DIST="hbase.master.wait.on.regionservers.timeout=8000 zookeeper.session.timeout=8000 hbase.lease.recovery.first.pause=500 hbase.lease.recovery.pause=500"
 
 conf() { # conf NAME PORTBASE distributed|standalone [K=V...]
   local d=$WORK/$1 pb=$2 mode=$3 nrs=$4; shift 4; mkdir -p "$d/conf" "$d/zk"
