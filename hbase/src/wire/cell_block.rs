@@ -25,6 +25,12 @@ impl CellReader {
         Self { rest: block, at: 0 }
     }
 
+    /// Bytes that were not read yet.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.rest.len()
+    }
+
     /// The next cell; `None` at the end of the block.
     ///
     /// # Errors
