@@ -56,10 +56,8 @@ pub fn request(
     durability: Durability,
     cell_bytes: usize,
 ) -> Bytes {
-    let regions: Vec<RegionParts<'_>> = regions
-        .iter()
-        .map(|rows| RegionParts { region: rows.region, durability, parts: vec![rows.rows] })
-        .collect();
+    let regions: Vec<RegionParts<'_>> =
+        regions.iter().map(|rows| RegionParts { region: rows.region, durability, parts: vec![rows.rows] }).collect();
     request_of_parts(header, &regions, cell_bytes)
 }
 

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-use super::message::NameBytesPair;
 use super::WireError;
+use super::message::NameBytesPair;
 
 const WHAT: &str = "MultiResponse";
 const REGION_RESULT: u32 = 1;
