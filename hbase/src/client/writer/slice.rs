@@ -88,6 +88,12 @@ impl Slice {
         (count > 0).then_some(head)
     }
 
+    /// Bytes that stay in memory because of it.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.block.bytes().len()
+    }
+
     /// Whether these rows are some of that slice's.
     pub(super) fn is_of(&self, whole: &Self) -> bool {
         self.ticket == whole.ticket
