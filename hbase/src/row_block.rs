@@ -8,6 +8,11 @@
 //! # Invariants
 //! 1. Rows stand in ascending order of their keys; equal keys may follow each other (a delete, then a put).
 //! 2. Every row has at least one cell, and all its cells carry its key.
+//! 3. No timestamp is below zero ([`crate::cell::LATEST_TIMESTAMP`] is legal).
+//!
+//! # Cost
+//! A cell is five copies into one buffer: its lengths, the row's template (row length and key), the column's template
+//! (family length, family, qualifier), timestamp and kind, the value. Nothing is allocated for a cell.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,11 +20,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::cell::{CellKind, FAMILY_BYTES_MAX, ROW_BYTES_MAX};
+use crate::wire::cell_block::CellReader;
 
 /// Length fields before the key: kvLen, keyLen, valueLen.
 const LENGTHS: usize = 12;
-/// Bytes of a key beside row, family and qualifier: row length, family length, timestamp, type.
-const KEY_FIXED: usize = 2 + 1 + 8 + 1;
+/// The row length that stands before the row in every key.
+const ROW_LENGTH: usize = 2;
+/// The part of a cell that its own length does not count: that length.
+const OWN_LENGTH: usize = 4;
+/// What stands behind the qualifier in a key: timestamp and type.
+const KEY_TAIL: usize = 8 + 1;
 
 /// Whether the cells of a row are values or delete markers; one mutation holds only one sort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +116,25 @@ pub enum BlockError {
     /// The block would outgrow its 32-bit offsets.
     #[error("the block would exceed 4 GiB")]
     Full,
+    /// HBase's timestamps are not negative (`Mutation.setTimestamp`).
+    #[error("a timestamp of {timestamp}; it must not be below zero")]
+    TimestampBelowZero {
+        /// The offending timestamp.
+        timestamp: i64,
+    },
+}
+
+/// Where a cell stands in a block, for errors that name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellPlace {
+    /// Index of its row in [`RowBlock::rows`].
+    pub row: usize,
+    /// Row key.
+    pub key: Bytes,
+    /// `family:qualifier`, escaped.
+    pub column: String,
+    /// Size as HBase measures it (`Cell.getSerializedSize`), in bytes.
+    pub bytes: usize,
 }
 
 /// Mutations in row order with their cells in one buffer. Cloning shares both.
@@ -113,6 +142,7 @@ pub enum BlockError {
 pub struct RowBlock {
     cells: Bytes,
     rows: Arc<[RowSpan]>,
+    largest_cell: usize,
 }
 
 impl RowBlock {
@@ -134,6 +164,54 @@ impl RowBlock {
         self.rows.iter().map(|row| u64::from(row.cells)).sum()
     }
 
+    /// Size of the largest cell as HBase measures it (`Cell.getSerializedSize`: all but the cell's own length field), in
+    /// bytes; 0 without cells. `hbase.client.keyvalue.maxsize` is compared with it.
+    #[must_use]
+    pub fn largest_cell(&self) -> usize {
+        self.largest_cell
+    }
+
+    /// The first cell that is larger than `limit` bytes as HBase measures them.
+    #[must_use]
+    pub fn cell_above(&self, limit: usize) -> Option<CellPlace> {
+        if self.largest_cell <= limit {
+            return None;
+        }
+        for (index, row) in self.rows.iter().enumerate() {
+            let mut reader = CellReader::new(self.cells.slice(row.range()));
+            let mut left = row.range().len();
+            while let Ok(Some(cell)) = reader.next_cell() {
+                let bytes = left - reader.left() - OWN_LENGTH;
+                left = reader.left();
+                if bytes > limit {
+                    let column = format!("{}:{}", cell.family.escape_ascii(), cell.qualifier.escape_ascii());
+                    return Some(CellPlace { row: index, key: cell.row, column, bytes });
+                }
+            }
+        }
+        None
+    }
+
+    /// The cells of mutations that stand together: one slice of the block's bytes.
+    #[must_use]
+    pub fn cells_of(&self, rows: Range<usize>) -> Bytes {
+        let rows = self.rows.get(rows).unwrap_or_default();
+        match (rows.first(), rows.last()) {
+            (Some(first), Some(last)) => self.cells.slice(first.range().start..last.range().end),
+            _ => Bytes::new(),
+        }
+    }
+
+    /// A block of its own with a copy of these mutations: it no longer keeps this block's bytes in memory.
+    #[must_use]
+    pub fn copy_of(&self, rows: Range<usize>) -> Self {
+        let cells = Bytes::copy_from_slice(&self.cells_of(rows.clone()));
+        let rows = self.rows.get(rows).unwrap_or_default();
+        let moved = rows.first().map_or(0, |row| row.start);
+        let rows = rows.iter().map(|row| RowSpan { start: row.start - moved, end: row.end - moved, ..*row }).collect();
+        Self { cells, rows, largest_cell: self.largest_cell }
+    }
+
     /// The row key of a mutation of this block.
     #[must_use]
     pub fn key(&self, row: &RowSpan) -> &[u8] {
@@ -151,14 +229,21 @@ impl RowBlock {
 pub struct RowBlockBuilder {
     cells: Vec<u8>,
     rows: Vec<RowSpan>,
-    key: Vec<u8>,
+    /// What every cell of the row has before its family: row length and key. Empty before the first row.
+    template: Vec<u8>,
+    largest_cell: usize,
 }
 
 impl RowBlockBuilder {
     /// An empty builder with room for `cell_bytes` of cells and `rows` rows.
     #[must_use]
     pub fn with_capacity(cell_bytes: usize, rows: usize) -> Self {
-        Self { cells: Vec::with_capacity(cell_bytes), rows: Vec::with_capacity(rows), key: Vec::with_capacity(64) }
+        Self {
+            cells: Vec::with_capacity(cell_bytes),
+            rows: Vec::with_capacity(rows),
+            template: Vec::with_capacity(64),
+            largest_cell: 0,
+        }
     }
 
     /// Begins the next mutation. A row that gets no cell is left out of the block.
@@ -169,13 +254,14 @@ impl RowBlockBuilder {
         if key.is_empty() || key.len() > ROW_BYTES_MAX {
             return Err(BlockError::RowLength { bytes: key.len() });
         }
-        if key < self.key.as_slice() {
+        if self.template.get(ROW_LENGTH..).is_some_and(|last| key < last) {
             return Err(BlockError::OutOfOrder { row: self.rows.len() });
         }
         self.rows.pop_if(|row| row.cells == 0);
         let start = self.cells.len() as u32;
-        self.key.clear();
-        self.key.extend_from_slice(key);
+        self.template.clear();
+        self.template.extend_from_slice(&(key.len() as u16).to_be_bytes());
+        self.template.extend_from_slice(key);
         self.rows.push(RowSpan { start, end: start, cells: 0, kind });
         Ok(())
     }
@@ -183,9 +269,13 @@ impl RowBlockBuilder {
     /// Adds a cell to the row begun last.
     ///
     /// # Errors
-    /// [`BlockError::Full`]; the builder stays as it was.
+    /// [`BlockError::Full`], [`BlockError::TimestampBelowZero`]; the builder stays as it was.
+    #[inline]
     pub fn cell(&mut self, column: &Column, timestamp: i64, kind: CellKind, value: &[u8]) -> Result<(), BlockError> {
-        let key_bytes = KEY_FIXED + self.key.len() + column.encoded.len() - 1;
+        if timestamp < 0 {
+            return Err(BlockError::TimestampBelowZero { timestamp });
+        }
+        let key_bytes = self.template.len() + column.encoded.len() + KEY_TAIL;
         let total = LENGTHS + key_bytes + value.len();
         let end = u32::try_from(self.cells.len() + total).map_err(|_| BlockError::Full)?;
         let Some(row) = self.rows.last_mut() else {
@@ -193,18 +283,21 @@ impl RowBlockBuilder {
             return Ok(());
         };
         debug_assert_eq!(kind.is_delete(), row.kind == MutationKind::Delete);
+        let lengths = u128::from((total - OWN_LENGTH) as u32) << 64
+            | u128::from(key_bytes as u32) << 32
+            | u128::from(value.len() as u32);
+        let [_, _, _, _, lengths @ ..]: [u8; 16] = lengths.to_be_bytes();
+        let tail = (u128::from(timestamp as u64) << 8) | u128::from(kind.code());
+        let [_, _, _, _, _, _, _, tail @ ..]: [u8; 16] = tail.to_be_bytes();
         self.cells.reserve(total);
-        self.cells.extend_from_slice(&((8 + key_bytes + value.len()) as u32).to_be_bytes());
-        self.cells.extend_from_slice(&(key_bytes as u32).to_be_bytes());
-        self.cells.extend_from_slice(&(value.len() as u32).to_be_bytes());
-        self.cells.extend_from_slice(&(self.key.len() as u16).to_be_bytes());
-        self.cells.extend_from_slice(&self.key);
+        self.cells.extend_from_slice(&lengths);
+        self.cells.extend_from_slice(&self.template);
         self.cells.extend_from_slice(&column.encoded);
-        self.cells.extend_from_slice(&timestamp.to_be_bytes());
-        self.cells.push(kind.code());
+        self.cells.extend_from_slice(&tail);
         self.cells.extend_from_slice(value);
         row.end = end;
         row.cells += 1;
+        self.largest_cell = self.largest_cell.max(total - OWN_LENGTH);
         Ok(())
     }
 
@@ -212,13 +305,14 @@ impl RowBlockBuilder {
     #[must_use]
     pub fn finish(mut self) -> RowBlock {
         self.rows.pop_if(|row| row.cells == 0);
-        RowBlock { cells: Bytes::from(self.cells), rows: self.rows.into() }
+        RowBlock { cells: Bytes::from(self.cells), rows: self.rows.into(), largest_cell: self.largest_cell }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cell::LATEST_TIMESTAMP;
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -255,5 +349,47 @@ mod tests {
         builder.begin_row(MutationKind::Put, b"c").expect("legal row");
         let block = builder.finish();
         assert_eq!(block.rows().iter().map(|row| block.key(row)).collect::<Vec<_>>(), [b"b"]);
+    }
+
+    #[test]
+    fn a_timestamp_below_zero_is_refused_and_leaves_no_trace() {
+        let mut builder = RowBlockBuilder::default();
+        let column = Column::new(b"d", b"q").expect("legal family");
+        builder.begin_row(MutationKind::Put, b"a").expect("legal row");
+        let refused = builder.cell(&column, -1, CellKind::Put, b"v");
+        assert_eq!(refused, Err(BlockError::TimestampBelowZero { timestamp: -1 }));
+        builder.cell(&column, LATEST_TIMESTAMP, CellKind::Put, b"v").expect("the latest timestamp is legal");
+        assert_eq!(builder.finish().cell_count(), 1);
+    }
+
+    #[test]
+    fn the_first_cell_above_a_limit_is_named() {
+        let mut builder = RowBlockBuilder::default();
+        let (small, large) = (Column::new(b"d", b"q").expect("legal"), Column::new(b"d", b"\x00big").expect("legal"));
+        for row in [b"a", b"b", b"c"] {
+            builder.begin_row(MutationKind::Put, row).expect("legal row");
+            builder.cell(&small, 1, CellKind::Put, b"v").expect("room");
+            builder.cell(&large, 1, CellKind::Put, if row == b"a" { b"v" } else { &[7; 100] }).expect("room");
+        }
+        let block = builder.finish();
+        // 8 for two lengths, a key of 2 + 1 + 1 + 1 + 4 + 8 + 1, the value.
+        assert_eq!(block.largest_cell(), 8 + 18 + 100);
+        assert_eq!(block.cell_above(126), None);
+        let place = CellPlace { row: 1, key: "b".into(), column: "d:\\x00big".to_owned(), bytes: 126 };
+        assert_eq!(block.cell_above(125), Some(place));
+    }
+
+    #[test]
+    fn a_copied_part_has_the_same_rows_in_bytes_of_its_own() {
+        let mut builder = RowBlockBuilder::default();
+        let column = Column::new(b"d", b"q").expect("legal family");
+        for row in [b"a", b"b", b"c", b"d"] {
+            builder.begin_row(MutationKind::Put, row).expect("legal row");
+            builder.cell(&column, 1, CellKind::Put, row).expect("room");
+        }
+        let block = builder.finish();
+        let copy = block.copy_of(1..3);
+        assert_eq!(copy.bytes(), &block.cells_of(1..3));
+        assert_eq!(copy.rows().iter().map(|row| copy.key(row)).collect::<Vec<_>>(), [b"b", b"c"]);
     }
 }

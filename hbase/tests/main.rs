@@ -6,3 +6,4 @@ mod golden;
 mod in_process;
 mod real;
 mod support;
+mod writer;

@@ -67,7 +67,8 @@ impl Sink for HBaseSink {
 impl HBaseSink {
     fn error(&self, error: &WriteError) -> SinkError {
         match error {
-            WriteError::Refused { table, rows, exception }
+            WriteError::CellTooLarge { .. } => SinkError::Refused(format!("cluster {}: {error}", self.name)),
+            WriteError::Refused { table, rows, exception, .. }
                 if exception.simple_class() == "NoSuchColumnFamilyException" =>
             {
                 SinkError::Mismatch(format!(
@@ -77,9 +78,9 @@ impl HBaseSink {
                     exception.message
                 ))
             }
-            WriteError::Refused { table, rows, exception } => SinkError::Refused(format!(
-                "cluster {} refuses {} rows of table {table} for good: {exception}; their neighbours were written, \
-                 nothing was committed",
+            WriteError::Refused { table, rows, key, exception } => SinkError::Refused(format!(
+                "cluster {} refuses {} rows of table {table} for good, the first is {key}: {exception}; their \
+                 neighbours were written, nothing was committed",
                 self.name,
                 rows.len()
             )),

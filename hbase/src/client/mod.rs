@@ -5,7 +5,7 @@ mod attempt;
 pub mod retry;
 pub(crate) mod scan_call;
 pub mod scanner;
-pub mod write;
+pub mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use self::admin::Admin;
 use self::attempt::Attempts;
 use self::retry::Backoff;
 use self::scanner::Scanner;
+use self::writer::Writer;
 use crate::cell::Cell;
 use crate::cluster::locator::Locator;
 use crate::cluster::lookup;
@@ -30,7 +31,7 @@ use crate::table_name::TableName;
 use crate::wire::cell_block::CellReader;
 use crate::wire::message::{GetRequest, GetResponse};
 
-pub use self::write::{WriteError, WriteReport};
+pub use self::writer::{DebugState, Pending, WriteError, WriteReport, WriterConfig};
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct ClientConfig {
     pub operation_timeout: Duration,
     /// Pauses between tries.
     pub backoff: Backoff,
+    /// Bulk writes.
+    pub writer: WriterConfig,
 }
 
 impl ClientConfig {
@@ -60,6 +63,7 @@ impl ClientConfig {
             rpc_timeout: Duration::from_secs(20),
             operation_timeout: Duration::from_secs(60),
             backoff: Backoff::default(),
+            writer: WriterConfig::default(),
         }
     }
 }
@@ -75,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) config: ClientConfig,
     pub(crate) pool: Arc<Pool>,
     pub(crate) locator: Locator,
+    pub(crate) writer: Writer,
 }
 
 impl Client {
@@ -84,7 +89,8 @@ impl Client {
         let user = config.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "halcyon".to_owned());
         let pool = Arc::new(Pool::new(Dialer { user, connect_timeout: config.connect_timeout }));
         let locator = Locator::new(config.registry.clone(), Arc::clone(&pool), config.rpc_timeout);
-        Self { inner: Arc::new(Inner { config, pool, locator }) }
+        let writer = Writer::new(&config);
+        Self { inner: Arc::new(Inner { config, pool, locator, writer }) }
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -145,20 +151,49 @@ impl Client {
         Scanner::new(self.clone(), table.clone(), scan)
     }
 
-    /// Makes all mutations of a block durable. See [`mod@write`].
+    /// Makes all mutations of a block durable. Rows of writes that run at once travel together: see [`writer`].
     ///
-    /// Not cancel safe in that the outcome is unknown; writing the block again is harmless when its cells carry their
-    /// own timestamps.
+    /// The block stays with the caller, so the write needs no credits: whoever waits here is held back by that. Two
+    /// mutations of one row reach the server in the order in which they were given to this client.
+    ///
+    /// Cancel safe in that nothing leaks: rows that wait are taken out, rows in flight may or may not be written. Writing
+    /// the block again is harmless when its cells carry their own timestamps.
     ///
     /// # Errors
-    /// [`WriteError`]; some rows may have been written.
+    /// [`WriteError`]; some rows may have been written. After the error nothing of the write goes on.
     pub async fn write(
         &self,
         table: &TableName,
         block: &RowBlock,
         durability: Durability,
     ) -> Result<WriteReport, WriteError> {
-        write::write(self, table, block, durability).await
+        writer::write(self, (table, block), durability).await
+    }
+
+    /// Hands a block over and returns as soon as the writer has credits for its bytes
+    /// ([`WriterConfig::credit_bytes`]), so that one caller can have several blocks on their way and learn of each; the
+    /// outcome is that of the returned [`Pending`]. The caller should let its own clone of the block go.
+    ///
+    /// One silent server or one hot region holds back the callers whose blocks have rows for it, and nobody else: it
+    /// cannot take all credits. A caller that must not be held back gives rows of different regions in different blocks.
+    ///
+    /// Cancel safe as [`Client::write`].
+    ///
+    /// # Errors
+    /// [`WriteError::CellTooLarge`]; everything else is told by the [`Pending`].
+    pub async fn submit(
+        &self,
+        table: &TableName,
+        block: &RowBlock,
+        durability: Durability,
+    ) -> Result<Pending, WriteError> {
+        writer::submit(self, (table, block), durability).await
+    }
+
+    /// What bulk writes are doing now: credits, servers, lanes.
+    #[must_use]
+    pub fn debug_state(&self) -> DebugState {
+        self.inner.writer.debug_state()
     }
 
     /// The regions of a table that are open now, in order.

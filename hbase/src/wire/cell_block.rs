@@ -3,7 +3,9 @@
 //! `[u32 kvLen][u32 keyLen][u32 valueLen][u16 rowLen][row][u8 famLen][family][qualifier][u64 ts][u8 type][value]`,
 //! all big-endian. There is no terminator; the messages say how many cells belong to what.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::ops::Range;
+
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::WireError;
 use crate::cell::{Cell, CellKind};
@@ -11,66 +13,107 @@ use crate::cell::{Cell, CellKind};
 /// Bytes of a key beside row, family and qualifier: row length, family length, timestamp, type.
 const KEY_FIXED: usize = 2 + 1 + 8 + 1;
 
+/// Length fields before the key: kvLen, keyLen, valueLen.
+const LENGTHS: usize = 12;
+/// What kvLen counts beside key and value: the two other lengths.
+const COUNTED_LENGTHS: usize = 8;
+
 /// Reads cells without copying them: every part is a slice of the block.
+///
+/// A cell is measured on the plain bytes first; the block's reference count is touched once for each part that is kept.
 #[derive(Clone, Debug)]
 pub struct CellReader {
-    rest: Bytes,
+    block: Bytes,
     at: usize,
+}
+
+/// A cell's parts as places in the block.
+struct Measured {
+    row: Range<usize>,
+    family: Range<usize>,
+    qualifier: Range<usize>,
+    value: Range<usize>,
+    timestamp: i64,
+    kind: CellKind,
 }
 
 impl CellReader {
     /// Reads the cells of a block.
     #[must_use]
     pub fn new(block: Bytes) -> Self {
-        Self { rest: block, at: 0 }
+        Self { block, at: 0 }
+    }
+
+    /// Bytes that were not read yet.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.block.len() - self.at
     }
 
     /// The next cell; `None` at the end of the block.
     ///
     /// # Errors
     /// [`WireError`] if the bytes are not a cell; the reader must not be used any further then.
+    #[inline]
     pub fn next_cell(&mut self) -> Result<Option<Cell>, WireError> {
-        if self.rest.is_empty() {
+        if self.left() == 0 {
             return Ok(None);
         }
-        let length = self.length("cell")?;
-        let key_length = self.length("cell key")?;
-        let value_length = self.length("cell value")?;
-        let whole = 8_usize.checked_add(key_length).and_then(|sum| sum.checked_add(value_length));
-        if whole != Some(length) {
-            return Err(WireError::Impossible { what: "cell length", value: length as u64 });
-        }
-        let row_length = usize::from(self.take(2, "row length")?.get_u16());
-        let row = self.take(row_length, "row")?;
-        let family_length = usize::from(self.take(1, "family length")?.get_u8());
-        let family = self.take(family_length, "family")?;
-        let qualifier_length = key_length
-            .checked_sub(KEY_FIXED + row_length + family_length)
-            .ok_or(WireError::Impossible { what: "cell key length", value: key_length as u64 })?;
-        let qualifier = self.take(qualifier_length, "qualifier")?;
-        let timestamp = self.take(8, "timestamp")?.get_i64();
-        let code = self.take(1, "cell type")?.get_u8();
-        let kind =
-            CellKind::from_code(code).ok_or(WireError::Impossible { what: "cell type", value: u64::from(code) })?;
-        let value = self.take(value_length, "value")?;
+        let Measured { row, family, qualifier, value, timestamp, kind } = self.measure()?;
+        self.at = value.end;
+        let part = |range: Range<usize>| if range.is_empty() { Bytes::new() } else { self.block.slice(range) };
+        let (row, family, qualifier, value) = (part(row), part(family), part(qualifier), part(value));
         Ok(Some(Cell { row, family, qualifier, timestamp, kind, value }))
     }
 
-    fn length(&mut self, what: &'static str) -> Result<usize, WireError> {
-        let length = self.take(4, what)?.get_u32();
-        // Lengths are signed in Java; nothing legal is longer.
-        match i32::try_from(length) {
-            Ok(_) => Ok(length as usize),
-            Err(_) => Err(WireError::Impossible { what, value: u64::from(length) }),
+    #[inline]
+    fn measure(&self) -> Result<Measured, WireError> {
+        let cut = |what| WireError::Truncated { what, at: self.block.len() };
+        let rest = self.block.get(self.at..).unwrap_or_default();
+        let (lengths, body) = rest.split_first_chunk::<LENGTHS>().ok_or_else(|| cut("cell lengths"))?;
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *lengths;
+        let whole = length("cell", [a, b, c, d])?;
+        let key_length = length("cell key", [e, f, g, h])?;
+        let value_length = length("cell value", [i, j, k, l])?;
+        // No sum overflows: lengths are below 2^31.
+        if COUNTED_LENGTHS + key_length + value_length != whole {
+            return Err(WireError::Impossible { what: "cell length", value: whole as u64 });
         }
+        let body = body.get(..key_length + value_length).ok_or_else(|| cut("cell"))?;
+        let bad_key = || WireError::Impossible { what: "cell key length", value: key_length as u64 };
+        let key = body.get(..key_length).ok_or_else(bad_key)?;
+        let (row_length, key) = key.split_first_chunk::<2>().ok_or_else(bad_key)?;
+        let row_length = usize::from(u16::from_be_bytes(*row_length));
+        let key = key.get(row_length..).ok_or_else(bad_key)?;
+        let (family_length, key) = key.split_first().ok_or_else(bad_key)?;
+        let family_length = usize::from(*family_length);
+        let qualifier_length = key_length.checked_sub(KEY_FIXED + row_length + family_length).ok_or_else(bad_key)?;
+        let tail = key.get(family_length + qualifier_length..).ok_or_else(bad_key)?;
+        let (timestamp, code) = tail.split_first_chunk::<8>().ok_or_else(bad_key)?;
+        let code = code.first().copied().ok_or_else(bad_key)?;
+        let kind =
+            CellKind::from_code(code).ok_or(WireError::Impossible { what: "cell type", value: u64::from(code) })?;
+        let row = self.at + LENGTHS + 2;
+        let family = row + row_length + 1;
+        let qualifier = family + family_length;
+        let value = self.at + LENGTHS + key_length;
+        Ok(Measured {
+            row: row..row + row_length,
+            family: family..qualifier,
+            qualifier: qualifier..qualifier + qualifier_length,
+            value: value..value + value_length,
+            timestamp: i64::from_be_bytes(*timestamp),
+            kind,
+        })
     }
+}
 
-    fn take(&mut self, length: usize, what: &'static str) -> Result<Bytes, WireError> {
-        if self.rest.len() < length {
-            return Err(WireError::Truncated { what, at: self.at + self.rest.len() });
-        }
-        self.at += length;
-        Ok(self.rest.split_to(length))
+/// Lengths are signed in Java; nothing legal is longer.
+fn length(what: &'static str, bytes: [u8; 4]) -> Result<usize, WireError> {
+    let length = u32::from_be_bytes(bytes);
+    match i32::try_from(length) {
+        Ok(_) => Ok(length as usize),
+        Err(_) => Err(WireError::Impossible { what, value: u64::from(length) }),
     }
 }
 

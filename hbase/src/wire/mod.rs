@@ -10,6 +10,7 @@ pub mod cell_block;
 pub mod frame;
 pub mod message;
 pub mod multi;
+pub mod multi_answer;
 pub mod preamble;
 
 /// Bytes from a peer that are not what the protocol says.

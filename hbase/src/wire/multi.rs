@@ -31,6 +31,23 @@ pub struct RegionRows<'a> {
     pub rows: &'a [RowSpan],
 }
 
+/// The mutations of one region in a Multi, gathered from several blocks.
+#[derive(Clone, Debug)]
+pub struct RegionParts<'a> {
+    /// Full region name.
+    pub region: &'a [u8],
+    /// For all of them.
+    pub durability: Durability,
+    /// Its mutations, part behind part; the action's index is the place in all of them plus one.
+    pub parts: Vec<&'a [RowSpan]>,
+}
+
+impl<'a> RegionParts<'a> {
+    fn rows(&self) -> impl Iterator<Item = &'a RowSpan> + '_ {
+        self.parts.iter().copied().flatten()
+    }
+}
+
 /// The frame of a Multi up to its cell block of `cell_bytes` bytes.
 #[must_use]
 pub fn request(
@@ -39,39 +56,48 @@ pub fn request(
     durability: Durability,
     cell_bytes: usize,
 ) -> Bytes {
-    let sizes: Vec<usize> = regions.iter().map(|region| region_action_len(region, durability)).collect();
+    let regions: Vec<RegionParts<'_>> =
+        regions.iter().map(|rows| RegionParts { region: rows.region, durability, parts: vec![rows.rows] }).collect();
+    request_of_parts(header, &regions, cell_bytes)
+}
+
+/// As [`request`], of mutations that stand in several blocks.
+#[must_use]
+pub fn request_of_parts(header: &mut RequestHeader, regions: &[RegionParts<'_>], cell_bytes: usize) -> Bytes {
+    let sizes: Vec<usize> = regions.iter().map(region_action_len).collect();
     let total = sizes.iter().map(|size| 1 + encoded_len_varint(*size as u64) + size).sum();
     request_with(header, cell_bytes, total, |frame| {
         for (region, size) in regions.iter().zip(&sizes) {
             put_length(frame, MULTI_REGION_ACTION, *size);
-            put_region_action(frame, region, durability);
+            put_region_action(frame, region);
         }
     })
 }
 
-fn put_region_action(frame: &mut BytesMut, region: &RegionRows<'_>, durability: Durability) {
+fn put_region_action(frame: &mut BytesMut, region: &RegionParts<'_>) {
     put_length(frame, REGION_ACTION_REGION, specifier_len(region.region));
     put_number(frame, REGION_KIND, RegionSpecifier::REGION_NAME as u64);
     put_length(frame, REGION_VALUE, region.region.len());
     frame.put_slice(region.region);
-    for (place, row) in region.rows.iter().enumerate() {
-        let index = place as u64 + 1;
+    let durability = code(region.durability);
+    for (index, row) in (1..).zip(region.rows()) {
         let mutation = mutation_len(row, durability);
         put_length(frame, REGION_ACTION_ACTION, action_len(index, mutation));
         put_number(frame, ACTION_INDEX, index);
         put_length(frame, ACTION_MUTATION, mutation);
         put_number(frame, MUTATION_TYPE, mutate_type(row.kind()));
-        if let Some(code) = code(durability) {
+        if let Some(code) = durability {
             put_number(frame, MUTATION_DURABILITY, code);
         }
         put_number(frame, MUTATION_CELLS, u64::from(row.cells()));
     }
 }
 
-fn region_action_len(region: &RegionRows<'_>, durability: Durability) -> usize {
+fn region_action_len(region: &RegionParts<'_>) -> usize {
     let specifier = specifier_len(region.region);
+    let durability = code(region.durability);
     let actions: usize = (1..)
-        .zip(region.rows)
+        .zip(region.rows())
         .map(|(index, row)| {
             let action = action_len(index, mutation_len(row, durability));
             1 + encoded_len_varint(action as u64) + action
@@ -88,8 +114,8 @@ fn action_len(index: u64, mutation: usize) -> usize {
     1 + encoded_len_varint(index) + 1 + encoded_len_varint(mutation as u64) + mutation
 }
 
-fn mutation_len(row: &RowSpan, durability: Durability) -> usize {
-    let durability = if code(durability).is_some() { 2 } else { 0 };
+fn mutation_len(row: &RowSpan, durability: Option<u64>) -> usize {
+    let durability = if durability.is_some() { 2 } else { 0 };
     2 + durability + 1 + encoded_len_varint(u64::from(row.cells()))
 }
 
