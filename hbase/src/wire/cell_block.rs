@@ -87,6 +87,12 @@ pub fn decode(block: &Bytes) -> Result<Vec<Cell>, WireError> {
     Ok(cells)
 }
 
+/// Bytes of a cell in a block.
+#[must_use]
+pub fn encoded_len(cell: &Cell) -> usize {
+    12 + KEY_FIXED + cell.row.len() + cell.family.len() + cell.qualifier.len() + cell.value.len()
+}
+
 /// Appends a cell to a block. Lengths must fit their fields (see [`crate::cell`]).
 pub fn encode(cell: &Cell, block: &mut BytesMut) {
     let key_length = KEY_FIXED + cell.row.len() + cell.family.len() + cell.qualifier.len();
