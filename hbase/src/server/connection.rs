@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use super::answer::{Reply, answer, refused};
 use super::dispatch::{dispatch, has_service};
 use super::fault::Verdict;
-use super::handlers::Handlers;
+use super::handlers::{Handlers, Place};
 use super::node::Role;
 use super::outbox::{Mode, Outbox};
 use super::reaction::Reaction;
@@ -115,7 +115,9 @@ impl Connection {
             }
             while calls.try_join_next().is_some() {}
             let verdict = shared.judge(&request);
-            calls.spawn(Arc::clone(&shared).handle(request, verdict));
+            let method = request.header.method_name.as_deref().unwrap_or_default();
+            let place = shared.handlers.place(method, request.message.len() + request.cells.len());
+            calls.spawn(Arc::clone(&shared).handle(request, verdict, place));
         }
     }
 
@@ -180,7 +182,7 @@ impl Shared {
     }
 
     /// Does with a call what the rules say: the one place that decides it.
-    async fn handle(self: Arc<Self>, request: Request, mut verdict: Verdict) {
+    async fn handle(self: Arc<Self>, request: Request, mut verdict: Verdict, place: Place) {
         let id = request.header.call_id.unwrap_or(0);
         let reaction = verdict.call.take();
         let slowness = match &reaction {
@@ -188,7 +190,7 @@ impl Shared {
             _ => Duration::ZERO,
         };
         let is_carried_out = reaction.as_ref().is_none_or(Reaction::carries_out);
-        let done = if is_carried_out { self.carry_out(slowness, request, &verdict).await } else { None };
+        let done = if is_carried_out { self.carry_out((place, slowness), request, &verdict).await } else { None };
         let frame = done.map(|done| done.map_or_else(|refusal| refused(id, &refusal), |reply| answer(id, &reply)));
         match reaction {
             // Reactions to parts of the call have been part of carrying it out.
@@ -230,23 +232,28 @@ impl Shared {
     /// Waits for a handler and lets it work. `None` if the call was dropped in the queue.
     async fn carry_out(
         &self,
-        slowness: Duration,
+        (place, slowness): (Place, Duration),
         request: Request,
         verdict: &Verdict,
     ) -> Option<Result<Reply, Refusal>> {
-        let method = request.header.method_name.clone().unwrap_or_default();
-        let Some(ticket) = self.handlers.queue(request.message.len() + request.cells.len()) else {
-            let text = "Call queue is full, too many items queued ?";
-            let full = Refusal::new("CallQueueTooBigException").with_text(text).with_server_overloaded();
-            return Some(Err(full));
-        };
-        let Some(_handler) = ticket.handler(&method, request.header.timeout).await else {
-            self.state.counters.dropped.fetch_add(1, Relaxed);
-            return None;
+        let _handler = match place {
+            Place::Handler(handler) => handler,
+            Place::Queue(waiting) => match waiting.handler(request.header.timeout).await {
+                Some(handler) => handler,
+                None => {
+                    self.state.counters.dropped.fetch_add(1, Relaxed);
+                    return None;
+                }
+            },
+            Place::None => {
+                let text = "Call queue is full, too many items queued ?";
+                return Some(Err(Refusal::new("CallQueueTooBigException").with_text(text).with_server_overloaded()));
+            }
         };
         if !slowness.is_zero() {
             tokio::time::sleep(slowness).await;
         }
+        let method = request.header.method_name.clone().unwrap_or_default();
         if method != "Multi" {
             if let Some(change) = verdict.change() {
                 self.state.change_on_command(change);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
+use super::bulk;
 use super::fault::{RegionVerdict, Verdict};
 use super::refusal::Refusal;
 use super::region::Region;
@@ -187,6 +188,11 @@ impl Data {
         (reader, found): (&mut CellReader, &mut BytesMut),
         on_command: Option<&RegionVerdict>,
     ) -> RegionActionResult {
+        if on_command.is_none()
+            && let Some(result) = self.plain(region, &action, reader)
+        {
+            return result;
+        }
         let mut result = RegionActionResult::default();
         let mut writes: Vec<(Option<u32>, Vec<Cell>)> = Vec::new();
         // The size is checked while the actions are unpacked: one cell that is too large refuses all that came with it
@@ -225,6 +231,23 @@ impl Data {
             result.result_or_exception.push(outcome_of(index, outcome));
         }
         result
+    }
+
+    /// Takes a region action of plain mutations at once; `None` if it is not of that sort.
+    fn plain(&self, region: &Region, action: &RegionAction, reader: &mut CellReader) -> Option<RegionActionResult> {
+        let plain = bulk::plain(region, action, reader.rest(), self.state.config.cell_bytes_max)?;
+        self.check_memstore(region).ok()?;
+        {
+            let mut held = region.write();
+            let block = reader.rest().slice(..plain.bytes);
+            plain.apply(held.as_mut()?, &block, now_ms(), |row| self.state.config.keeping.keeps(row));
+        }
+        reader.skip(plain.bytes);
+        region.grow(plain.bytes);
+        self.state.counters.mutations.fetch_add(action.action.len() as u64, Relaxed);
+        self.state.counters.cells.fetch_add(plain.cells() as u64, Relaxed);
+        let done = action.action.iter().map(|action| outcome_of(action.index, Ok(ResultMessage::default())));
+        Some(RegionActionResult { result_or_exception: done.collect(), ..RegionActionResult::default() })
     }
 
     /// Whether a mutation's cells are small enough (`RSRpcServices.checkCellSizeLimit`).
@@ -271,7 +294,9 @@ impl Data {
         for cell in rows.into_iter().flatten() {
             self.state.counters.cells.fetch_add(1, Relaxed);
             region.grow(cell_block::encoded_len(&cell));
-            store.apply(cell, now);
+            if self.state.config.keeping.keeps(&cell.row) {
+                store.apply(cell, now);
+            }
         }
         Ok(())
     }

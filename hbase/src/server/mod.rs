@@ -4,6 +4,12 @@
 //! it, write, read, scan and delete. What it does not serve it refuses by name: conditions, increments, appends,
 //! filters, coprocessors. Nothing is kept after [`Cluster::shutdown`].
 //!
+//! It misbehaves on command: a [`Rule`] says where ([`Condition`]) what ([`Reaction`]) happens to calls, region actions
+//! and single actions, for the cluster's life ([`Cluster::inject`]) or while a guard lives ([`Cluster::inject_while`]).
+//! A [`Change`] splits, merges, moves, stops and starts, at once or in the middle of a call; a [`Storm`] makes many of
+//! them from a seed. Without any rule it behaves as HBase does under load: calls of one connection are answered out of
+//! order, a full queue and a full memstore refuse, a call that waited past its own time is dropped (see [`Config`]).
+//!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
 //! use hbase::client::{Client, ClientConfig};
@@ -17,6 +23,7 @@
 //! ```
 
 mod answer;
+mod bulk;
 mod change;
 mod condition;
 mod config;
@@ -26,6 +33,7 @@ mod dispatch;
 mod fault;
 mod handlers;
 mod master;
+mod memstore;
 mod node;
 mod outbox;
 mod reaction;
@@ -44,7 +52,7 @@ use bytes::Bytes;
 
 pub use self::change::{Change, Storm, Topology};
 pub use self::condition::Condition;
-pub use self::config::Config;
+pub use self::config::{Config, Keeping};
 pub use self::fault::{Injection, Rule};
 use self::node::{Node, Nodes, Role};
 pub use self::reaction::Reaction;
@@ -101,7 +109,6 @@ impl Cluster {
     ///
     /// # Errors
     /// If a port cannot be had.
-    #[expect(clippy::unused_async, reason = "it needs a runtime around it, and may come to wait for something")]
     pub async fn start_with(config: Config) -> io::Result<Self> {
         let (master_port, region_servers) = (config.master_port, config.region_servers.max(1));
         let nodes = Arc::new(Nodes::default());
@@ -110,7 +117,7 @@ impl Cluster {
         let slot = ServerSlot { host: HOST.to_owned(), port: master.port, start_code: state.next_id(), is_up: true };
         *state.master.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
         for server in 0..region_servers {
-            state.start_server(server)?;
+            state.start_server(server).await?;
         }
         Ok(Self { state, master, _nodes: nodes })
     }
@@ -159,17 +166,17 @@ impl Cluster {
     ///
     /// # Errors
     /// If its port is taken meanwhile.
-    #[expect(clippy::unused_async, reason = "it needs a runtime around it, and may come to wait for something")]
     pub async fn start_server(&self, server: usize) -> io::Result<()> {
-        self.state.start_server(server)
+        self.state.start_server(server).await
     }
 
-    /// Changes where rows are. Must be called inside a runtime.
+    /// Changes where rows are.
     ///
     /// # Errors
-    /// The refusal that a master would answer: the change does not fit the regions as they are now.
-    pub fn change(&self, change: &Change) -> Result<(), Exception> {
-        self.state.change(change)
+    /// The refusal that a master would answer: the change does not fit the regions as they are now. Starting a server
+    /// fails if its port is taken meanwhile.
+    pub async fn change(&self, change: &Change) -> Result<(), Exception> {
+        self.state.change(change).await
     }
 
     /// How a table's regions and the servers look now: what a [`Storm`] decides by.

@@ -1,7 +1,7 @@
 //! One listening process: a master or a region server on a TCP port.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
@@ -74,14 +74,18 @@ fn bind(port: u16) -> io::Result<TcpListener> {
     socket.listen(1024)
 }
 
-/// The region servers by index; a place is empty while its server is stopped.
+/// The region servers by index. A stopped one stays in its place until its port is free again.
 #[derive(Debug, Default)]
 pub(super) struct Nodes(Mutex<Vec<Option<Node>>>);
 
 impl Nodes {
+    fn nodes(&self) -> MutexGuard<'_, Vec<Option<Node>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts a server at its place.
     pub(super) fn put(&self, server: usize, node: Node) {
-        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nodes = self.nodes();
         if nodes.len() <= server {
             nodes.resize_with(server + 1, || None);
         }
@@ -90,9 +94,20 @@ impl Nodes {
         }
     }
 
-    /// Stops a server. Returns whether it ran.
-    pub(super) fn stop(&self, server: usize) -> bool {
-        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.get_mut(server).is_some_and(|place| place.take().is_some())
+    /// Stops a server.
+    pub(super) fn stop(&self, server: usize) {
+        if let Some(Some(node)) = self.nodes().get(server) {
+            node.accepting.abort();
+        }
+    }
+
+    /// Waits until nothing of a server that was stopped is left.
+    pub(super) async fn stopped(&self, server: usize) {
+        let node = self.nodes().get_mut(server).and_then(Option::take);
+        if let Some(mut node) = node {
+            node.accepting.abort();
+            // That it was aborted is what was wanted.
+            let _ = (&mut node.accepting).await;
+        }
     }
 }

@@ -314,33 +314,47 @@ impl State {
     }
 
     /// Changes where rows are.
-    pub(super) fn change(self: &Arc<Self>, change: &Change) -> Result<(), Exception> {
-        match change {
-            Change::Split { table, row } => self.split(table, row),
-            Change::Merge { table, row } => self.merge(table, row),
-            Change::Move { table, row, server } => {
-                let regions = self.regions(table);
-                let found = regions.iter().find(|region| region.contains(row));
-                let found = found.ok_or_else(|| refusal("TableNotFoundException", table.as_str()))?;
-                self.move_region(found, *server);
-                Ok(())
-            }
-            Change::Stop { server } => {
-                self.stop_server(*server);
-                Ok(())
-            }
-            Change::Start { server } => {
+    pub(super) async fn change(self: &Arc<Self>, change: &Change) -> Result<(), Exception> {
+        match self.rearrange(change)? {
+            None => Ok(()),
+            Some(server) => {
                 let failed = |error: std::io::Error| refusal("java.io.IOException", error.to_string());
-                self.start_server(*server).map_err(failed)
+                self.start_server(server).await.map_err(failed)
             }
         }
     }
 
     /// A change by a rule. One that no longer fits the regions is none.
     pub(super) fn change_on_command(self: &Arc<Self>, change: &Change) {
-        if let Err(refused) = self.change(change) {
-            tracing::debug!(?change, %refused, "a change on command does not fit");
+        match self.rearrange(change) {
+            Ok(None) => {}
+            Ok(Some(server)) => {
+                let state = Arc::clone(self);
+                tokio::spawn(async move {
+                    if let Err(error) = state.start_server(server).await {
+                        tracing::debug!(server, %error, "a region server does not start on command");
+                    }
+                });
+            }
+            Err(refused) => tracing::debug!(?change, %refused, "a change on command does not fit"),
         }
+    }
+
+    /// Does what can be done at once. Returns the server that is to be started.
+    fn rearrange(&self, change: &Change) -> Result<Option<usize>, Exception> {
+        match change {
+            Change::Split { table, row } => self.split(table, row)?,
+            Change::Merge { table, row } => self.merge(table, row)?,
+            Change::Move { table, row, server } => {
+                let regions = self.regions(table);
+                let found = regions.iter().find(|region| region.contains(row));
+                let found = found.ok_or_else(|| refusal("TableNotFoundException", table.as_str()))?;
+                self.move_region(found, *server);
+            }
+            Change::Stop { server } => self.stop_server(*server),
+            Change::Start { server } => return Ok(Some(*server)),
+        }
+        Ok(None)
     }
 
     /// How a table's regions and the servers look now.
@@ -362,10 +376,10 @@ impl State {
     }
 
     /// Starts a region server at its old address, or on a free port if it never ran. Must be called inside a runtime.
-    pub(super) fn start_server(self: &Arc<Self>, server: usize) -> std::io::Result<()> {
+    pub(super) async fn start_server(self: &Arc<Self>, server: usize) -> std::io::Result<()> {
         let port = self.server(server).map_or(0, |slot| slot.port);
         let nodes = self.nodes.upgrade().ok_or(std::io::ErrorKind::NotConnected)?;
-        nodes.stop(server);
+        nodes.stopped(server).await;
         let role = Role::RegionServer(Arc::new(Data::new(Arc::clone(self), server)));
         let node = Node::listen(port, Arc::clone(self), role)?;
         let start_code = self.next_id();

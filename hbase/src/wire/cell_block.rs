@@ -56,6 +56,19 @@ impl CellReader {
         Ok(Some(Cell { row, family, qualifier, timestamp, kind, value }))
     }
 
+    /// What has not been read yet.
+    #[must_use]
+    pub fn rest(&self) -> &Bytes {
+        &self.rest
+    }
+
+    /// Reads past so many bytes, or to the end of the block; they must be whole cells.
+    pub fn skip(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.rest.len());
+        self.at += bytes;
+        self.rest.advance(bytes);
+    }
+
     fn length(&mut self, what: &'static str) -> Result<usize, WireError> {
         let length = self.take(4, what)?.get_u32();
         // Lengths are signed in Java; nothing legal is longer.
