@@ -10,7 +10,7 @@ use hbase::client::{Client, ClientConfig, WriterConfig};
 use hbase::mutation::Durability;
 use hbase::row_block::{Column, MutationKind, RowBlock, RowBlockBuilder};
 use hbase::scan::{Scan, Visibility};
-use hbase::server::{Cluster, Fault, Reaction};
+use hbase::server::{Cluster, Condition, Reaction, Rule};
 use hbase::table_name::TableName;
 use tokio::runtime::Runtime;
 
@@ -51,18 +51,18 @@ fn a_write_outlives_every_kind_of_fault() {
         Reaction::LoseAnswer,
         Reaction::Silence,
         Reaction::Delay(Duration::from_millis(700)),
-        Reaction::Refuse("NotServingRegionException"),
-        Reaction::Refuse("RegionTooBusyException"),
-        Reaction::Refuse("CallQueueTooBigException"),
-        Reaction::Refuse("regionserver.RegionServerStoppedException"),
-        Reaction::Refuse("quotas.RpcThrottlingException"),
-        Reaction::Refuse("of.the.FutureException"),
+        Reaction::refuse("NotServingRegionException"),
+        Reaction::refuse("RegionTooBusyException"),
+        Reaction::refuse("CallQueueTooBigException"),
+        Reaction::refuse("regionserver.RegionServerStoppedException"),
+        Reaction::refuse("quotas.RpcThrottlingException"),
+        Reaction::refuse("of.the.FutureException"),
     ];
     Runtime::new().expect("a runtime").block_on(async {
         let (cluster, client, table) = world().await;
         for (version, reaction) in (1..).zip(reactions) {
             for method in ["Multi", "Scan"] {
-                cluster.inject(Fault { method: Some(method), after: 0, times: 2, reaction: reaction.clone() });
+                cluster.inject(Rule::new(Condition::method(method).first(2), reaction.clone()));
             }
             let written = client.write(&table, &block(version), Durability::SyncWal).await;
             assert!(written.is_ok(), "{reaction:?}: {written:?}");

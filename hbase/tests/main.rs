@@ -2,6 +2,13 @@
 #![expect(clippy::indexing_slicing, reason = "a test that indexes past the end fails, as it should")]
 
 mod faults;
+mod faults_offline;
+mod faults_order;
+mod faults_reactions;
+mod faults_scan;
+mod faults_server;
+mod faults_storm;
+mod faults_wire;
 mod golden;
 mod in_process;
 mod real;

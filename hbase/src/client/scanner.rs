@@ -122,7 +122,12 @@ impl Scanner {
     async fn opening(&self) -> Result<(Open, ScanRequest), Error> {
         let inner = self.client.inner();
         let region = self.region().await?;
-        let connection = inner.pool.get(&region.server, Service::Client).await?;
+        let connection = inner.pool.get(&region.server, Service::Client).await.map_err(|error| {
+            // No scanner is open yet that the failure could be laid to: the place is in doubt here.
+            let error = Error::from(error);
+            self.client.note(&self.table, &region, &error);
+            error
+        })?;
         let request = ScanRequest {
             region: Some(region_specifier(&region.name)),
             scan: Some(self.scan.message()),

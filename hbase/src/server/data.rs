@@ -7,24 +7,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 
+use super::bulk;
+use super::fault::{RegionVerdict, Verdict};
+use super::refusal::Refusal;
 use super::region::Region;
 use super::state::{State, now_ms, refusal};
 use super::store::{RowOrder, Store, View};
 use crate::cell::{Cell, CellKind, LATEST_TIMESTAMP};
 use crate::exception::Exception;
 use crate::wire::cell_block::{self, CellReader};
+use crate::wire::decode;
+use crate::wire::frame::Request;
 use crate::wire::message::{
-    ColumnMessage, GetMessage, GetRequest, GetResponse, MultiRequest, MultiResponse, MutateRequest, MutateResponse,
-    MutationProto, NameBytesPair, RegionAction, RegionActionResult, RegionSpecifier, ResultMessage, ResultOrException,
-    ScanMessage, ScanRequest, ScanResponse, TimeRangeMessage,
+    ColumnMessage, GetMessage, GetRequest, GetResponse, MultiRegionLoadStats, MultiRequest, MultiResponse,
+    MutateRequest, MutateResponse, MutationProto, NameBytesPair, RegionAction, RegionActionResult, RegionLoadStats,
+    RegionSpecifier, ResultMessage, ResultOrException, ScanMessage, ScanRequest, ScanResponse, TimeRangeMessage,
 };
 
 /// The lease that scanners are told.
 const LEASE_MS: u32 = 60_000;
 /// Bytes of one answer when a scan names no limit.
 const ANSWER_BYTES: u64 = 2 << 20;
-/// `hbase.server.keyvalue.maxsize`.
-const CELL_BYTES_MAX: usize = 10 << 20;
 
 /// What a region server remembers between calls.
 #[derive(Debug)]
@@ -53,10 +56,24 @@ impl Data {
         Self { state, server, scanners: Mutex::default() }
     }
 
+    pub(super) fn server(&self) -> usize {
+        self.server
+    }
+
+    /// Full name of the region that a scan's `next` goes on in.
+    pub(super) fn scanned_region(&self, request: &Request) -> Option<Bytes> {
+        if request.header.method_name.as_deref() != Some("Scan") {
+            return None;
+        }
+        let scan: ScanRequest = decode("ScanRequest", request.message.clone()).ok()?;
+        let scanners = self.scanners.lock().unwrap_or_else(PoisonError::into_inner);
+        scanners.get(&scan.scanner_id?).map(|scanner| scanner.region.name.clone())
+    }
+
     /// The region, if it is here and open.
     fn region(&self, specifier: &RegionSpecifier) -> Result<Arc<Region>, Exception> {
-        let name = String::from_utf8_lossy(&specifier.value).into_owned();
-        let not_here = || refusal("NotServingRegionException", format!("{name} is not online"));
+        let name = || String::from_utf8_lossy(&specifier.value);
+        let not_here = || refusal("NotServingRegionException", format!("{} is not online", name()));
         let region = self.state.region(&specifier.value).ok_or_else(not_here)?;
         if self.state.is_enabled(&region.table) != Some(true) {
             return Err(not_here());
@@ -94,24 +111,35 @@ impl Data {
         let mut reader = CellReader::new(cells);
         let cells = mutation_cells(&request.mutation, &mut reader, &region)?;
         check(&region, &cells)?;
+        self.check_size(&cells)?;
         self.apply(&region, vec![cells])?;
         Ok(MutateResponse { result: None, processed: Some(true) })
     }
 
-    pub(super) fn multi(&self, request: MultiRequest, cells: Bytes) -> (MultiResponse, Bytes) {
+    pub(super) fn multi(&self, request: MultiRequest, cells: Bytes, verdict: &Verdict) -> (MultiResponse, Bytes) {
         self.state.counters.multis.fetch_add(1, Relaxed);
         let mut reader = CellReader::new(cells);
         let mut answer = MultiResponse { processed: Some(true), ..MultiResponse::default() };
         let mut found = BytesMut::new();
         let has_condition = request.condition.is_some();
-        for action in request.region_action {
+        let mut loads = MultiRegionLoadStats::default();
+        for (place, action) in request.region_action.into_iter().enumerate() {
+            let on_command = verdict.region(place);
+            if let Some(change) = on_command.and_then(|region| region.change.as_ref()) {
+                self.state.change_on_command(change);
+            }
+            let name = action.region.clone();
             let outcome = match self.region(&action.region) {
+                _ if let Some(refusal) = on_command.and_then(|region| region.refused.as_ref()) => {
+                    skip_cells(&action, &mut reader);
+                    Err(refusal.exception())
+                }
                 Ok(_) if has_condition || action.condition.is_some() => {
                     skip_cells(&action, &mut reader);
                     Err(refusal("DoNotRetryIOException", "conditions are not served here"))
                 }
                 Ok(region) if action.atomic == Some(true) => self.atomic(&region, &action, &mut reader),
-                Ok(region) => Ok(self.actions(&region, action, (&mut reader, &mut found))),
+                Ok(region) => Ok(self.actions(&region, action, (&mut reader, &mut found), on_command)),
                 Err(exception) => {
                     // The cells of a region that is not here still stand in the block.
                     skip_cells(&action, &mut reader);
@@ -122,7 +150,12 @@ impl Data {
                 exception: Some(pair(&exception)),
                 ..RegionActionResult::default()
             }));
+            if self.state.config.reports_load {
+                loads.stat.push(self.load(&name));
+                loads.region.push(name);
+            }
         }
+        answer.region_statistics = self.state.config.reports_load.then_some(loads);
         (answer, found.freeze())
     }
 
@@ -139,6 +172,7 @@ impl Data {
         }
         for cells in &rows {
             check(region, cells)?;
+            self.check_size(cells)?;
         }
         self.apply(region, rows)?;
         // Numbered by position, whatever the actions' own indices are (`RSRpcServices.doAtomicBatchOp`).
@@ -152,13 +186,27 @@ impl Data {
         region: &Arc<Region>,
         action: RegionAction,
         (reader, found): (&mut CellReader, &mut BytesMut),
+        on_command: Option<&RegionVerdict>,
     ) -> RegionActionResult {
+        if on_command.is_none()
+            && let Some(result) = self.plain(region, &action, reader)
+        {
+            return result;
+        }
         let mut result = RegionActionResult::default();
         let mut writes: Vec<(Option<u32>, Vec<Cell>)> = Vec::new();
-        for action in action.action {
+        // The size is checked while the actions are unpacked: one cell that is too large refuses all that came with it
+        // (`RSRpcServices.doNonAtomicBatchOp`, 2.4+).
+        let mut poison = on_command.and_then(|region| region.poison.as_ref()).map(Refusal::exception);
+        for (place, action) in action.action.into_iter().enumerate() {
+            let refused = on_command.and_then(|region| region.actions.get(&place)).map(Refusal::exception);
             let outcome = if let Some(mutation) = &action.mutation {
                 let cells = mutation_cells(mutation, reader, region);
-                match cells.and_then(|cells| check(region, &cells).map(|()| cells)) {
+                let checked = cells.and_then(|cells| {
+                    poison = poison.take().or_else(|| self.check_size(&cells).err());
+                    refused.map_or(Ok(()), Err).and_then(|()| check(region, &cells)).map(|()| cells)
+                });
+                match checked {
                     Ok(cells) => {
                         writes.push((action.index, cells));
                         continue;
@@ -166,7 +214,7 @@ impl Data {
                     Err(exception) => Err(exception),
                 }
             } else if let Some(get) = &action.get {
-                read_row(region, get).map(|cells| {
+                refused.map_or(Ok(()), Err).and_then(|()| read_row(region, get)).map(|cells| {
                     let count = Some(cells.len() as i32);
                     cells.iter().for_each(|cell| cell_block::encode(cell, found));
                     ResultMessage { associated_cell_count: count, ..ResultMessage::default() }
@@ -177,7 +225,7 @@ impl Data {
             result.result_or_exception.push(outcome_of(action.index, outcome));
         }
         let (indices, rows): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
-        let applied = self.apply(region, rows);
+        let applied = poison.map_or_else(|| self.apply(region, rows), Err);
         for index in indices {
             let outcome = applied.clone().map(|()| ResultMessage::default());
             result.result_or_exception.push(outcome_of(index, outcome));
@@ -185,8 +233,59 @@ impl Data {
         result
     }
 
+    /// Takes a region action of plain mutations at once; `None` if it is not of that sort.
+    fn plain(&self, region: &Region, action: &RegionAction, reader: &mut CellReader) -> Option<RegionActionResult> {
+        let plain = bulk::plain(region, action, &reader.rest(), self.state.config.cell_bytes_max)?;
+        self.check_memstore(region).ok()?;
+        {
+            let mut held = region.write();
+            let block = reader.rest().slice(..plain.bytes);
+            plain.apply(held.as_mut()?, &block, now_ms(), |row| self.state.config.keeping.keeps(row));
+        }
+        reader.skip(plain.bytes);
+        region.grow(plain.bytes);
+        self.state.counters.mutations.fetch_add(action.action.len() as u64, Relaxed);
+        self.state.counters.cells.fetch_add(plain.cells() as u64, Relaxed);
+        let done = action.action.iter().map(|action| outcome_of(action.index, Ok(ResultMessage::default())));
+        Some(RegionActionResult { result_or_exception: done.collect(), ..RegionActionResult::default() })
+    }
+
+    /// Whether a mutation's cells are small enough (`RSRpcServices.checkCellSizeLimit`).
+    fn check_size(&self, cells: &[Cell]) -> Result<(), Exception> {
+        let most = self.state.config.cell_bytes_max;
+        match cells.iter().map(cell_block::encoded_len).find(|bytes| *bytes > most) {
+            None => Ok(()),
+            Some(bytes) => {
+                let text = format!("Cell with size {bytes} exceeds limit of {most} bytes");
+                Err(refusal("DoNotRetryIOException", text))
+            }
+        }
+    }
+
+    /// Whether the region may take more before it is flushed (`HRegion.checkResources`).
+    fn check_memstore(&self, region: &Region) -> Result<(), Exception> {
+        let held = region.memstore_bytes();
+        match self.state.config.memstore_bytes_max {
+            Some(most) if held > most => {
+                let text = format!("Over memstore limit={most}, regionName={}, memstoreSize={held}", region.encoded);
+                Err(refusal("RegionTooBusyException", text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The load of a region, as push-back by clients goes by it.
+    fn load(&self, name: &RegionSpecifier) -> RegionLoadStats {
+        let held = self.state.region(&name.value).map_or(0, |region| region.memstore_bytes());
+        let most = self.state.config.memstore_bytes_max.unwrap_or(u64::MAX).max(1);
+        let percent = u128::from(held) * 100 / u128::from(most);
+        let mem_store_load = Some(percent.min(100) as i32);
+        RegionLoadStats { mem_store_load, heap_occupancy: Some(0), compaction_pressure: Some(0) }
+    }
+
     /// Writes checked mutations under one lock; each of them is one row.
     fn apply(&self, region: &Region, rows: Vec<Vec<Cell>>) -> Result<(), Exception> {
+        self.check_memstore(region)?;
         let now = now_ms();
         let mut held = region.write();
         let closed = || refusal("NotServingRegionException", format!("{} is closing", region.encoded));
@@ -194,7 +293,10 @@ impl Data {
         self.state.counters.mutations.fetch_add(rows.len() as u64, Relaxed);
         for cell in rows.into_iter().flatten() {
             self.state.counters.cells.fetch_add(1, Relaxed);
-            store.apply(cell, now);
+            region.grow(cell_block::encoded_len(&cell));
+            if self.state.config.keeping.keeps(&cell.row) {
+                store.apply(cell, now);
+            }
         }
         Ok(())
     }
@@ -217,6 +319,8 @@ impl Data {
             (None, Some(scan)) => {
                 let region = request.region.as_ref();
                 let region = region.ok_or_else(|| refusal("DoNotRetryIOException", "a scan names its region"))?;
+                let is_meta = region.value == self.state.meta_region().name;
+                self.state.counters.meta_scans.fetch_add(u64::from(is_meta), Relaxed);
                 let left = request.limit_of_rows.filter(|left| *left > 0);
                 (self.state.next_id(), Scanner::open(self.region(region)?, scan.clone(), left)?)
             }
@@ -441,10 +545,6 @@ fn check(region: &Region, cells: &[Cell]) -> Result<(), Exception> {
         check_row(region, &cell.row)?;
         if !region.rules.contains_key(&cell.family) {
             return Err(no_family(region, &cell.family));
-        }
-        if cell.value.len() > CELL_BYTES_MAX {
-            let text = format!("Cell with size {} exceeds limit of {CELL_BYTES_MAX} bytes", cell.value.len());
-            return Err(refusal("DoNotRetryIOException", text));
         }
     }
     Ok(())

@@ -4,6 +4,12 @@
 //! it, write, read, scan and delete. What it does not serve it refuses by name: conditions, increments, appends,
 //! filters, coprocessors. Nothing is kept after [`Cluster::shutdown`].
 //!
+//! It misbehaves on command: a [`Rule`] says where ([`Condition`]) what ([`Reaction`]) happens to calls, region actions
+//! and single actions, for the cluster's life ([`Cluster::inject`]) or while a guard lives ([`Cluster::inject_while`]).
+//! A [`Change`] splits, merges, moves, stops and starts, at once or in the middle of a call; a [`Storm`] makes many of
+//! them from a seed. Without any rule it behaves as HBase does under load: calls of one connection are answered out of
+//! order, a full queue and a full memstore refuse, a call that waited past its own time is dropped (see [`Config`]).
+//!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
 //! use hbase::client::{Client, ClientConfig};
@@ -16,13 +22,26 @@
 //! # }
 //! ```
 
+mod answer;
+mod bulk;
+mod change;
+mod condition;
+mod config;
+mod connection;
 mod data;
+mod dispatch;
 mod fault;
+mod handlers;
 mod master;
+mod memstore;
 mod node;
+mod outbox;
+mod reaction;
+mod refusal;
 mod region;
 mod state;
 mod store;
+mod subject;
 
 use std::io;
 use std::ops::Bound;
@@ -31,19 +50,20 @@ use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
-use self::data::Data;
-pub use self::fault::{Fault, Reaction};
+pub use self::change::{Change, Storm, Topology};
+pub use self::condition::Condition;
+pub use self::config::{Config, Keeping};
+pub use self::fault::{Injection, Rule};
 use self::node::{Node, Nodes, Role};
+pub use self::reaction::Reaction;
+pub use self::refusal::Refusal;
 pub use self::state::Recorded;
-use self::state::{ServerSlot, State, now_ms};
+use self::state::{HOST, ServerSlot, State, now_ms};
 use self::store::View;
 use crate::cell::Cell;
 use crate::exception::Exception;
 use crate::registry::Registry;
 use crate::table_name::TableName;
-
-/// The name under which the servers are announced; everything listens on 127.0.0.1.
-const HOST: &str = "127.0.0.1";
 
 /// What clients have sent so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +74,10 @@ pub struct Counts {
     pub mutations: u64,
     /// Cells applied.
     pub cells: u64,
+    /// Calls that waited in a server's queue past their own time and were dropped without an answer.
+    pub dropped: u64,
+    /// Scans opened on `hbase:meta`: look-ups of regions.
+    pub meta_scans: u64,
 }
 
 /// A cluster in this process. It stops when it is dropped.
@@ -61,7 +85,7 @@ pub struct Counts {
 pub struct Cluster {
     state: Arc<State>,
     master: Node,
-    nodes: Nodes,
+    _nodes: Arc<Nodes>,
 }
 
 impl Cluster {
@@ -70,7 +94,7 @@ impl Cluster {
     /// # Errors
     /// If no port can be had.
     pub async fn start(region_servers: usize) -> io::Result<Self> {
-        Self::start_at(0, region_servers).await
+        Self::start_with(Config { region_servers, ..Config::default() }).await
     }
 
     /// As [`Cluster::start`], with the master on this port.
@@ -78,19 +102,24 @@ impl Cluster {
     /// # Errors
     /// If the port is taken.
     pub async fn start_at(master_port: u16, region_servers: usize) -> io::Result<Self> {
-        let state = Arc::new(State::new());
-        let master = Node::listen(master_port, Arc::clone(&state), Role::Master).await?;
-        let slot = |port, start_code| ServerSlot { host: HOST.to_owned(), port, start_code, is_up: true };
-        *state.master.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot(master.port, state.next_id()));
-        let mut nodes = Vec::new();
-        for server in 0..region_servers.max(1) {
-            let role = Role::RegionServer(Arc::new(Data::new(Arc::clone(&state), server)));
-            let node = Node::listen(0, Arc::clone(&state), role).await?;
-            let start_code = state.next_id();
-            state.servers().push(slot(node.port, start_code));
-            nodes.push(Some(node));
+        Self::start_with(Config { master_port, region_servers, ..Config::default() }).await
+    }
+
+    /// Starts a cluster that is made like this.
+    ///
+    /// # Errors
+    /// If a port cannot be had.
+    pub async fn start_with(config: Config) -> io::Result<Self> {
+        let (master_port, region_servers) = (config.master_port, config.region_servers.max(1));
+        let nodes = Arc::new(Nodes::default());
+        let state = Arc::new(State::new(config, Arc::downgrade(&nodes)));
+        let master = Node::listen(master_port, Arc::clone(&state), Role::Master)?;
+        let slot = ServerSlot { host: HOST.to_owned(), port: master.port, start_code: state.next_id(), is_up: true };
+        *state.master.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
+        for server in 0..region_servers {
+            state.start_server(server).await?;
         }
-        Ok(Self { state, master, nodes: Nodes::new(nodes) })
+        Ok(Self { state, master, _nodes: nodes })
     }
 
     /// Where clients find the cluster.
@@ -130,13 +159,7 @@ impl Cluster {
 
     /// Stops a region server: its connections break, its regions go to the others that run. Acknowledged rows stay.
     pub fn stop_server(&self, server: usize) {
-        if let Some(slot) = self.state.servers().get_mut(server) {
-            slot.is_up = false;
-        }
-        if let Some(node) = self.nodes.lock().unwrap_or_else(PoisonError::into_inner).get_mut(server) {
-            *node = None;
-        }
-        self.state.evacuate(server);
+        self.state.stop_server(server);
     }
 
     /// Starts a stopped region server again, at its old address, as a new process.
@@ -144,18 +167,27 @@ impl Cluster {
     /// # Errors
     /// If its port is taken meanwhile.
     pub async fn start_server(&self, server: usize) -> io::Result<()> {
-        let port = self.state.server(server).map_or(0, |slot| slot.port);
-        let role = Role::RegionServer(Arc::new(Data::new(Arc::clone(&self.state), server)));
-        let node = Node::listen(port, Arc::clone(&self.state), role).await?;
-        let start_code = self.state.next_id();
-        if let Some(slot) = self.state.servers().get_mut(server) {
-            slot.is_up = true;
-            slot.start_code = start_code;
-        }
-        if let Some(place) = self.nodes.lock().unwrap_or_else(PoisonError::into_inner).get_mut(server) {
-            *place = Some(node);
-        }
-        Ok(())
+        self.state.start_server(server).await
+    }
+
+    /// Changes where rows are.
+    ///
+    /// # Errors
+    /// The refusal that a master would answer: the change does not fit the regions as they are now. Starting a server
+    /// fails if its port is taken meanwhile.
+    pub async fn change(&self, change: &Change) -> Result<(), Exception> {
+        self.state.change(change).await
+    }
+
+    /// How a table's regions and the servers look now: what a [`Storm`] decides by.
+    #[must_use]
+    pub fn topology(&self, table: &TableName) -> Topology {
+        self.state.topology(table)
+    }
+
+    /// Flushes every region of a table: those that were too busy take writes again.
+    pub fn flush(&self, table: &TableName) {
+        self.state.regions(table).iter().for_each(|region| region.flush());
     }
 
     /// Compacts every region of a table: markers, what they mask and spare versions are gone.
@@ -192,9 +224,14 @@ impl Cluster {
         cells
     }
 
-    /// Adds a fault. Faults are asked in the order in which they were added.
-    pub fn inject(&self, fault: Fault) {
-        self.state.faults.lock().unwrap_or_else(PoisonError::into_inner).push(fault);
+    /// Adds a rule for as long as the cluster lives. Rules are asked in the order in which they were added.
+    pub fn inject(&self, rule: Rule) {
+        self.state.rules.add(rule);
+    }
+
+    /// Adds a rule for as long as the guard lives.
+    pub fn inject_while(&self, rule: Rule) -> Injection {
+        Injection::new(self.state.rules.clone(), rule)
     }
 
     /// Keeps the next thousand requests of clients, for golden files.
@@ -216,6 +253,8 @@ impl Cluster {
             multis: counters.multis.load(Relaxed),
             mutations: counters.mutations.load(Relaxed),
             cells: counters.cells.load(Relaxed),
+            dropped: counters.dropped.load(Relaxed),
+            meta_scans: counters.meta_scans.load(Relaxed),
         }
     }
 

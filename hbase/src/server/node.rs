@@ -1,25 +1,15 @@
-//! One listening process: a master or a region server, answering framed calls on a TCP port.
+//! One listening process: a master or a region server on a TCP port.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use prost::Message;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::connection::Connection;
 use super::data::Data;
-use super::fault::Reaction;
-use super::master;
-use super::state::{State, refusal};
-use crate::exception::Exception;
-use crate::wire::frame::{FATAL_CALL_ID, FRAME_BYTES_MAX, Request, failure};
-use crate::wire::message::{CellBlockMeta, ConnectionHeader, ExceptionResponse, GetClusterIdResponse, ResponseHeader};
-use crate::wire::preamble::{AUTH_SIMPLE, MAGIC, RPC_VERSION};
-
-/// Asks for the cluster's id before the real preamble (2.6 clients).
-const REGISTRY_PREAMBLE: &[u8; 6] = b"Regist";
+use super::handlers::Handlers;
+use super::state::State;
 
 /// What a node is.
 #[derive(Clone, Debug)]
@@ -28,7 +18,18 @@ pub(super) enum Role {
     RegionServer(Arc<Data>),
 }
 
-/// A node that listens. It stops, with all its connections, when it is dropped.
+impl Role {
+    /// The region server's index.
+    pub(super) fn server(&self) -> Option<usize> {
+        match self {
+            Self::Master => None,
+            Self::RegionServer(data) => Some(data.server()),
+        }
+    }
+}
+
+/// A node that listens. It stops like a killed process when it is dropped: its connections break, and calls that have
+/// not been carried out never are.
 #[derive(Debug)]
 pub(super) struct Node {
     accepting: JoinHandle<()>,
@@ -42,9 +43,11 @@ impl Drop for Node {
 }
 
 impl Node {
-    pub(super) async fn listen(port: u16, state: Arc<State>, role: Role) -> io::Result<Self> {
-        let listener = bind(port).await?;
+    /// Listens on a port; 0 is any. Must be called inside a runtime.
+    pub(super) fn listen(port: u16, state: Arc<State>, role: Role) -> io::Result<Self> {
+        let listener = bind(port)?;
         let port = listener.local_addr()?.port();
+        let handlers = Arc::new(Handlers::new(state.config.handlers));
         let accepting = tokio::spawn(async move {
             // Aborting this task drops the set, and that aborts every connection.
             let mut connections = JoinSet::new();
@@ -52,7 +55,7 @@ impl Node {
                 tokio::select! {
                     accepted = listener.accept() => {
                         let Ok((stream, _)) = accepted else { continue };
-                        let connection = Connection { state: Arc::clone(&state), role: role.clone(), service: String::new() };
+                        let connection = Connection::new(Arc::clone(&state), role.clone(), Arc::clone(&handlers));
                         connections.spawn(connection.serve(stream));
                     }
                     Some(_) = connections.join_next() => {}
@@ -64,175 +67,47 @@ impl Node {
 }
 
 /// A port that was in use a moment ago (a server that is started again) may be taken at once.
-async fn bind(port: u16) -> io::Result<TcpListener> {
+fn bind(port: u16) -> io::Result<TcpListener> {
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
     socket.bind(std::net::SocketAddr::from(([127, 0, 0, 1], port)))?;
     socket.listen(1024)
 }
 
-struct Connection {
-    state: Arc<State>,
-    role: Role,
-    service: String,
-}
+/// The region servers by index. A stopped one stays in its place until its port is free again.
+#[derive(Debug, Default)]
+pub(super) struct Nodes(Mutex<Vec<Option<Node>>>);
 
-/// An answer's message and cells.
-type Reply = (Vec<u8>, Bytes);
-
-impl Connection {
-    /// Serves until the peer closes or breaks the protocol; either way there is nobody to tell.
-    async fn serve(mut self, mut stream: TcpStream) {
-        let _ = stream.set_nodelay(true);
-        let _ = self.converse(&mut stream).await;
+impl Nodes {
+    fn nodes(&self) -> MutexGuard<'_, Vec<Option<Node>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn converse(&mut self, stream: &mut TcpStream) -> io::Result<()> {
-        let mut hello = [0; 6];
-        stream.read_exact(&mut hello).await?;
-        if hello == *REGISTRY_PREAMBLE {
-            let id = GetClusterIdResponse { cluster_id: Some(self.state.cluster_id.clone()) };
-            return stream.write_all(&answer(FATAL_CALL_ID, &(id.encode_to_vec(), Bytes::new()))).await;
+    /// Puts a server at its place.
+    pub(super) fn put(&self, server: usize, node: Node) {
+        let mut nodes = self.nodes();
+        if nodes.len() <= server {
+            nodes.resize_with(server + 1, || None);
         }
-        if hello[..4] != *MAGIC || hello[4] != RPC_VERSION || hello[5] != AUTH_SIMPLE {
-            let text = format!("Expected HEADER=HBas but received {hello:02x?}");
-            return stream.write_all(&refused(FATAL_CALL_ID, refusal("ipc.FatalConnectionException", text))).await;
-        }
-        let mut buffer = BytesMut::new();
-        let first = frame(stream, &mut buffer).await?;
-        let header = ConnectionHeader::decode(first.clone()).map_err(io::Error::other)?;
-        self.service = header.service_name.unwrap_or_default();
-        self.state.record(&self.service, "", &first);
-        loop {
-            let bytes = frame(stream, &mut buffer).await?;
-            let request = Request::decode(bytes.clone()).map_err(io::Error::other)?;
-            self.state.record(&self.service, request.header.method_name.as_deref().unwrap_or_default(), &bytes);
-            if !self.answer(stream, request).await? {
-                return Ok(());
-            }
+        if let Some(place) = nodes.get_mut(server) {
+            *place = Some(node);
         }
     }
 
-    /// Answers one call. Returns whether the connection goes on.
-    async fn answer(&self, stream: &mut TcpStream, request: Request) -> io::Result<bool> {
-        let id = request.header.call_id.unwrap_or(0);
-        let method = request.header.method_name.clone().unwrap_or_default();
-        let reaction = {
-            let mut faults = self.state.faults.lock().unwrap_or_else(PoisonError::into_inner);
-            faults.iter_mut().find_map(|fault| fault.hit(&method))
-        };
-        let bytes = match reaction {
-            Some(Reaction::Disconnect) => return Ok(false),
-            Some(Reaction::Silence) => return Ok(true),
-            Some(Reaction::Refuse(class)) => refused(id, refusal(class, "on command")),
-            Some(Reaction::LoseAnswer) => {
-                self.carry_out(id, &method, request);
-                return Ok(false);
-            }
-            Some(Reaction::Delay(time)) => {
-                tokio::time::sleep(time).await;
-                self.carry_out(id, &method, request)
-            }
-            None => self.carry_out(id, &method, request),
-        };
-        stream.write_all(&bytes).await?;
-        Ok(true)
-    }
-
-    fn carry_out(&self, id: u32, method: &str, request: Request) -> Bytes {
-        match self.dispatch(method, request) {
-            Ok(reply) => answer(id, &reply),
-            Err(exception) => refused(id, exception),
+    /// Stops a server.
+    pub(super) fn stop(&self, server: usize) {
+        if let Some(Some(node)) = self.nodes().get(server) {
+            node.accepting.abort();
         }
     }
 
-    fn dispatch(&self, method: &str, request: Request) -> Result<Reply, Exception> {
-        let bare = |message: Vec<u8>| (message, Bytes::new());
-        match (self.service.as_str(), &self.role) {
-            ("ClientMetaService", _) => master::registry(&self.state, method).map(bare),
-            ("MasterService", Role::Master) => master::master(&self.state, method, request.message).map(bare),
-            ("ClientService", Role::RegionServer(data)) => client(data, method, request),
-            (service, _) => Err(refusal("ipc.UnknownServiceException", format!("{service} is not served here"))),
+    /// Waits until nothing of a server that was stopped is left.
+    pub(super) async fn stopped(&self, server: usize) {
+        let node = self.nodes().get_mut(server).and_then(Option::take);
+        if let Some(mut node) = node {
+            node.accepting.abort();
+            // That it was aborted is what was wanted.
+            let _ = (&mut node.accepting).await;
         }
     }
 }
-
-fn client(data: &Data, method: &str, request: Request) -> Result<Reply, Exception> {
-    let Request { message, cells, .. } = request;
-    fn read<M: Message + Default>(message: Bytes) -> Result<M, Exception> {
-        M::decode(message).map_err(|error| refusal("DoNotRetryIOException", error.to_string()))
-    }
-    Ok(match method {
-        "Get" => {
-            let (response, cells) = data.get(&read(message)?)?;
-            (response.encode_to_vec(), cells)
-        }
-        "Mutate" => (data.mutate(&read(message)?, cells)?.encode_to_vec(), Bytes::new()),
-        "Multi" => {
-            let (response, cells) = data.multi(read(message)?, cells);
-            (response.encode_to_vec(), cells)
-        }
-        "Scan" => {
-            let (response, cells) = data.scan(read(message)?)?;
-            (response.encode_to_vec(), cells)
-        }
-        other => {
-            let text = format!("java.lang.UnsupportedOperationException: {other}");
-            return Err(refusal("DoNotRetryIOException", text));
-        }
-    })
-}
-
-async fn frame(stream: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<Bytes> {
-    fill(stream, buffer, 4).await?;
-    let length = buffer.get_u32() as usize;
-    if length > FRAME_BYTES_MAX {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    fill(stream, buffer, length).await?;
-    Ok(buffer.split_to(length).freeze())
-}
-
-async fn fill(stream: &mut TcpStream, buffer: &mut BytesMut, wanted: usize) -> io::Result<()> {
-    while buffer.len() < wanted {
-        buffer.reserve((wanted - buffer.len()).clamp(16 << 10, 4 << 20));
-        if stream.read_buf(buffer).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(())
-}
-
-fn answer(call_id: u32, (message, cells): &Reply) -> Bytes {
-    let meta = (!cells.is_empty()).then_some(CellBlockMeta { length: Some(cells.len() as u32) });
-    let header = ResponseHeader { call_id: Some(call_id), exception: None, cell_block_meta: meta };
-    let mut frame = BytesMut::with_capacity(64 + message.len() + cells.len());
-    frame.put_u32(0);
-    frame.put_slice(&header.encode_length_delimited_to_vec());
-    prost::encoding::encode_varint(message.len() as u64, &mut frame);
-    frame.put_slice(message);
-    frame.put_slice(cells);
-    let length = (frame.len() - 4) as u32;
-    if let Some(place) = frame.get_mut(..4) {
-        place.copy_from_slice(&length.to_be_bytes());
-    }
-    frame.freeze()
-}
-
-fn refused(call_id: u32, exception: Exception) -> Bytes {
-    let (hostname, port) = exception.moved_to.clone().unzip();
-    failure(
-        call_id,
-        ExceptionResponse {
-            stack_trace: Some(format!("{}: {}\n", exception.class, exception.message)),
-            do_not_retry: Some(exception.reaction() == crate::exception::Reaction::GiveUp),
-            exception_class_name: Some(exception.class),
-            hostname,
-            port: port.map(i32::from),
-            server_overloaded: None,
-        },
-    )
-}
-
-/// Nodes by place; a place is empty while its server is stopped.
-pub(super) type Nodes = Mutex<Vec<Option<Node>>>;

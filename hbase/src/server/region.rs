@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ pub(super) struct Region {
     pub(super) id: u64,
     pub(super) rules: BTreeMap<Bytes, FamilyRules>,
     server: AtomicUsize,
+    memstore_bytes: AtomicU64,
     store: RwLock<Option<Store>>,
 }
 
@@ -50,6 +51,7 @@ impl Region {
             id,
             rules: rules.collect(),
             server: AtomicUsize::new(server),
+            memstore_bytes: AtomicU64::new(0),
             store: RwLock::new(Some(store)),
         }
     }
@@ -85,6 +87,21 @@ impl Region {
     /// For writing; `None` inside if the region is closed.
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, Option<Store>> {
         self.store.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of cells written since the last flush.
+    pub(super) fn memstore_bytes(&self) -> u64 {
+        self.memstore_bytes.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes of cells were written.
+    pub(super) fn grow(&self, bytes: usize) {
+        self.memstore_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Nothing is lost by it, for there are no files: only the account of the memstore begins anew.
+    pub(super) fn flush(&self) {
+        self.memstore_bytes.store(0, Ordering::Relaxed);
     }
 
     pub(super) fn rules_of(&self) -> impl Fn(&Bytes) -> Option<FamilyRules> + '_ {

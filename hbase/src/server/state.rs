@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use prost::Message;
 
-use super::fault::Fault;
+use super::change::{Change, Topology};
+use super::config::Config;
+use super::data::Data;
+use super::fault::Rules;
+use super::node::{Node, Nodes, Role};
 use super::region::Region;
 use super::store::Store;
 use crate::cell::{Cell, CellKind};
@@ -16,6 +20,9 @@ use crate::client::admin::{Family, TableDescriptor};
 use crate::exception::Exception;
 use crate::table_name::TableName;
 use crate::wire::message::{ServerNameMessage, TableStateKind, TableStateMessage};
+
+/// The name under which the servers are announced; everything listens on 127.0.0.1.
+pub(super) const HOST: &str = "127.0.0.1";
 
 const PREFIX: &str = "org.apache.hadoop.hbase.";
 
@@ -31,6 +38,8 @@ pub(super) struct Counters {
     pub(super) multis: AtomicU64,
     pub(super) mutations: AtomicU64,
     pub(super) cells: AtomicU64,
+    pub(super) dropped: AtomicU64,
+    pub(super) meta_scans: AtomicU64,
 }
 
 /// Requests that are kept; later ones are not.
@@ -76,12 +85,15 @@ struct Table {
 /// The whole cluster.
 #[derive(Debug)]
 pub(super) struct State {
+    pub(super) config: Config,
     pub(super) cluster_id: String,
     pub(super) counters: Counters,
     pub(super) master: Mutex<Option<ServerSlot>>,
     pub(super) servers: Mutex<Vec<ServerSlot>>,
-    pub(super) faults: Mutex<Vec<Fault>>,
+    pub(super) rules: Rules,
     pub(super) recorded: Mutex<Option<Vec<Recorded>>>,
+    /// The region servers' processes, which hold this state themselves.
+    nodes: Weak<Nodes>,
     meta: Arc<Region>,
     tables: RwLock<BTreeMap<TableName, Table>>,
     last_id: AtomicU64,
@@ -89,14 +101,16 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(config: Config, nodes: Weak<Nodes>) -> Self {
         let now = now_ms() as u64;
         Self {
+            config,
+            nodes,
             cluster_id: format!("in-process-{now:x}"),
             counters: Counters::default(),
             master: Mutex::default(),
             servers: Mutex::default(),
-            faults: Mutex::default(),
+            rules: Rules::default(),
             recorded: Mutex::default(),
             meta: Arc::new(Region::meta(&[Family::new("info").with("VERSIONS", "3"), Family::new("table")])),
             tables: RwLock::default(),
@@ -132,9 +146,13 @@ impl State {
         if name == &self.meta.name[..] {
             return Some(Arc::clone(&self.meta));
         }
+        // `table,start,id.hash.`: neither the table nor what is behind the start has a comma.
+        let table = name.split(|byte| *byte == b',').next().unwrap_or_default();
+        let start = name.get(table.len() + 1..)?;
+        let start = start.get(..start.iter().rposition(|byte| *byte == b',')?)?;
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        let mut regions = tables.values().flat_map(|table| table.regions.values());
-        regions.find(|region| region.name == name).cloned()
+        let table = tables.get(&TableName::new(std::str::from_utf8(table).ok()?))?;
+        table.regions.get(start).filter(|region| region.name == name).cloned()
     }
 
     /// The region of that hash, for the master's calls.
@@ -293,6 +311,87 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Changes where rows are.
+    pub(super) async fn change(self: &Arc<Self>, change: &Change) -> Result<(), Exception> {
+        match self.rearrange(change)? {
+            None => Ok(()),
+            Some(server) => {
+                let failed = |error: std::io::Error| refusal("java.io.IOException", error.to_string());
+                self.start_server(server).await.map_err(failed)
+            }
+        }
+    }
+
+    /// A change by a rule. One that no longer fits the regions is none.
+    pub(super) fn change_on_command(self: &Arc<Self>, change: &Change) {
+        match self.rearrange(change) {
+            Ok(None) => {}
+            Ok(Some(server)) => {
+                let state = Arc::clone(self);
+                tokio::spawn(async move {
+                    if let Err(error) = state.start_server(server).await {
+                        tracing::debug!(server, %error, "a region server does not start on command");
+                    }
+                });
+            }
+            Err(refused) => tracing::debug!(?change, %refused, "a change on command does not fit"),
+        }
+    }
+
+    /// Does what can be done at once. Returns the server that is to be started.
+    fn rearrange(&self, change: &Change) -> Result<Option<usize>, Exception> {
+        match change {
+            Change::Split { table, row } => self.split(table, row)?,
+            Change::Merge { table, row } => self.merge(table, row)?,
+            Change::Move { table, row, server } => {
+                let regions = self.regions(table);
+                let found = regions.iter().find(|region| region.contains(row));
+                let found = found.ok_or_else(|| refusal("TableNotFoundException", table.as_str()))?;
+                self.move_region(found, *server);
+            }
+            Change::Stop { server } => self.stop_server(*server),
+            Change::Start { server } => return Ok(Some(*server)),
+        }
+        Ok(None)
+    }
+
+    /// How a table's regions and the servers look now.
+    pub(super) fn topology(&self, table: &TableName) -> Topology {
+        Topology {
+            starts: self.regions(table).iter().map(|region| region.start.clone()).collect(),
+            is_up: self.servers().iter().map(|slot| slot.is_up).collect(),
+        }
+    }
+
+    pub(super) fn stop_server(&self, server: usize) {
+        if let Some(slot) = self.servers().get_mut(server) {
+            slot.is_up = false;
+        }
+        if let Some(nodes) = self.nodes.upgrade() {
+            nodes.stop(server);
+        }
+        self.evacuate(server);
+    }
+
+    /// Starts a region server at its old address, or on a free port if it never ran. Must be called inside a runtime.
+    pub(super) async fn start_server(self: &Arc<Self>, server: usize) -> std::io::Result<()> {
+        let port = self.server(server).map_or(0, |slot| slot.port);
+        let nodes = self.nodes.upgrade().ok_or(std::io::ErrorKind::NotConnected)?;
+        nodes.stopped(server).await;
+        let role = Role::RegionServer(Arc::new(Data::new(Arc::clone(self), server)));
+        let node = Node::listen(port, Arc::clone(self), role)?;
+        let start_code = self.next_id();
+        let slot = ServerSlot { host: HOST.to_owned(), port: node.port, start_code, is_up: true };
+        let mut slots = self.servers();
+        match slots.get_mut(server) {
+            Some(place) => *place = slot,
+            None => slots.push(slot),
+        }
+        drop(slots);
+        nodes.put(server, node);
+        Ok(())
     }
 
     /// The server that has meta.

@@ -6,12 +6,13 @@
 //! 3. Markers and what they mask stay until a major compaction; then both are gone, and an older value that arrives
 //!    later is visible again.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
 
+use super::memstore::{KeyValue, MemStore};
 use crate::cell::{Cell, CellKind, LATEST_TIMESTAMP};
 
 /// What a family keeps.
@@ -72,68 +73,42 @@ fn meta_parts(row: &[u8]) -> MetaParts<'_> {
     MetaParts { table, start: Some(start), id }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Key {
-    order: RowOrder,
-    row: Bytes,
-    family: Bytes,
-    qualifier: Bytes,
-    timestamp: i64,
-    kind: CellKind,
-}
-
-impl Ord for Key {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let rest = (&self.family, &self.qualifier, Reverse(self.timestamp), Reverse(self.kind));
-        let others = (&other.family, &other.qualifier, Reverse(other.timestamp), Reverse(other.kind));
-        self.order.compare(&self.row, &other.row).then_with(|| rest.cmp(&others))
-    }
-}
-
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Key {
-    /// Before every cell of a row.
-    fn before(order: RowOrder, row: &Bytes) -> Self {
-        let (family, qualifier) = (Bytes::new(), Bytes::new());
-        Self { order, row: row.clone(), family, qualifier, timestamp: i64::MAX, kind: CellKind::DeleteFamily }
-    }
-}
-
 /// Cells in HBase's order.
 #[derive(Debug, Default)]
 pub(super) struct Store {
-    order: RowOrder,
-    cells: BTreeMap<Key, Bytes>,
+    cells: MemStore,
 }
 
 impl Store {
     pub(super) fn with_order(order: RowOrder) -> Self {
-        Self { order, cells: BTreeMap::new() }
+        Self { cells: MemStore::with_order(order) }
     }
 
     pub(super) fn order(&self) -> RowOrder {
-        self.order
+        self.cells.order()
     }
 
     /// Applies one cell of a put or a delete.
-    pub(super) fn apply(&mut self, cell: Cell, now_ms: i64) {
-        let Cell { row, family, qualifier, mut timestamp, kind, value } = cell;
-        if timestamp == LATEST_TIMESTAMP {
-            timestamp = match kind {
+    pub(super) fn apply(&mut self, mut cell: Cell, now_ms: i64) {
+        if cell.timestamp == LATEST_TIMESTAMP {
+            cell.timestamp = match cell.kind {
                 // Without a timestamp this deletes the newest version: it has to be looked up.
-                CellKind::Delete => match self.newest(&row, &family, &qualifier) {
+                CellKind::Delete => match self.newest(&cell.row, &cell.family, &cell.qualifier) {
                     Some(newest) => newest,
                     None => return,
                 },
                 _ => now_ms,
             };
         }
-        self.cells.insert(Key { order: self.order, row, family, qualifier, timestamp, kind }, value);
+        // What was read as a cell can be written as one.
+        if let Some(cell) = KeyValue::of(&cell) {
+            self.cells.insert(cell);
+        }
+    }
+
+    /// Applies the cells of one row, which carry their own timestamps.
+    pub(super) fn apply_row(&mut self, count: usize, cells: impl Iterator<Item = KeyValue>) {
+        self.cells.insert_row(count, cells);
     }
 
     fn newest(&self, row: &Bytes, family: &Bytes, qualifier: &Bytes) -> Option<i64> {
@@ -150,40 +125,17 @@ impl Store {
 
     /// The rows from a bound on, one after the other; empty rows are skipped.
     pub(super) fn next_key(&self, from: Bound<&Bytes>) -> Option<Bytes> {
-        let range = match from {
-            Bound::Unbounded => self.cells.range(..),
-            Bound::Included(row) => self.cells.range(Key::before(self.order, row)..),
-            Bound::Excluded(row) => {
-                let mut after = row.to_vec();
-                after.push(0);
-                self.cells.range(Key::before(self.order, &after.into())..)
-            }
-        };
-        range.map(|(key, _)| key.row.clone()).next()
+        self.cells.next_key(from)
     }
 
     /// The row before a bound.
     pub(super) fn previous_key(&self, from: Bound<&Bytes>) -> Option<Bytes> {
-        let mut range = match from {
-            Bound::Unbounded => self.cells.range(..),
-            Bound::Excluded(row) => self.cells.range(..Key::before(self.order, row)),
-            Bound::Included(row) => {
-                let mut after = row.to_vec();
-                after.push(0);
-                self.cells.range(..Key::before(self.order, &after.into()))
-            }
-        };
-        range.next_back().map(|(key, _)| key.row.clone())
+        self.cells.previous_key(from)
     }
 
     /// What a read sees of one row.
     pub(super) fn row(&self, row: &Bytes, view: &View, rules: &dyn Fn(&Bytes) -> Option<FamilyRules>) -> Vec<Cell> {
-        let cells: Vec<Cell> = self
-            .cells
-            .range(Key::before(self.order, row)..)
-            .take_while(|(key, _)| key.row == *row)
-            .map(|(key, value)| cell_of(key, value))
-            .collect();
+        let cells: Vec<Cell> = self.cells.row(row).iter().map(KeyValue::cell).collect();
         let mut seen = Vec::new();
         for family in cells.chunk_by(|a, b| a.family == b.family) {
             let Some(name) = family.first().map(|cell| &cell.family) else { continue };
@@ -202,13 +154,11 @@ impl Store {
     pub(super) fn major_compact(&mut self, rules: &dyn Fn(&Bytes) -> Option<FamilyRules>, now_ms: i64) {
         let view =
             View { columns: BTreeMap::new(), versions: usize::MAX, from: 0, to: i64::MAX, is_raw: false, now_ms };
-        let mut kept = BTreeMap::new();
+        let mut kept = MemStore::with_order(self.order());
         let mut next = self.next_key(Bound::Unbounded);
         while let Some(row) = next {
-            for cell in self.row(&row, &view, rules) {
-                let value = cell.value.clone();
-                kept.insert(key_of(self.order, cell), value);
-            }
+            // A copy of each cell: the blocks that held it and what was dropped are let go.
+            self.row(&row, &view, rules).iter().filter_map(KeyValue::of).for_each(|cell| kept.insert(cell));
             next = self.next_key(Bound::Excluded(&row));
         }
         self.cells = kept;
@@ -216,39 +166,17 @@ impl Store {
 
     /// Cuts the store: what is at or behind `row` is returned.
     pub(super) fn split_off(&mut self, row: &Bytes) -> Self {
-        Self { order: self.order, cells: self.cells.split_off(&Key::before(self.order, row)) }
+        Self { cells: self.cells.split_off(row) }
     }
 
     /// Takes another store's cells in.
     pub(super) fn absorb(&mut self, other: Self) {
-        self.cells.extend(other.cells);
+        self.cells.absorb(other.cells);
     }
 
     /// Removes a whole row at once, without markers (meta only).
     pub(super) fn remove_row(&mut self, row: &Bytes) {
-        self.cells.retain(|key, _| key.row != *row);
-    }
-}
-
-fn cell_of(key: &Key, value: &Bytes) -> Cell {
-    Cell {
-        row: key.row.clone(),
-        family: key.family.clone(),
-        qualifier: key.qualifier.clone(),
-        timestamp: key.timestamp,
-        kind: key.kind,
-        value: value.clone(),
-    }
-}
-
-fn key_of(order: RowOrder, cell: Cell) -> Key {
-    Key {
-        order,
-        row: cell.row,
-        family: cell.family,
-        qualifier: cell.qualifier,
-        timestamp: cell.timestamp,
-        kind: cell.kind,
+        self.cells.remove_row(row);
     }
 }
 

@@ -66,6 +66,17 @@ impl CellReader {
         Ok(Some(Cell { row, family, qualifier, timestamp, kind, value }))
     }
 
+    /// What has not been read yet.
+    #[must_use]
+    pub fn rest(&self) -> Bytes {
+        self.block.slice(self.at.min(self.block.len())..)
+    }
+
+    /// Reads past so many bytes, or to the end of the block; they must be whole cells.
+    pub fn skip(&mut self, bytes: usize) {
+        self.at = self.at.saturating_add(bytes).min(self.block.len());
+    }
+
     #[inline]
     fn measure(&self) -> Result<Measured, WireError> {
         let cut = |what| WireError::Truncated { what, at: self.block.len() };
@@ -128,6 +139,12 @@ pub fn decode(block: &Bytes) -> Result<Vec<Cell>, WireError> {
         cells.push(cell);
     }
     Ok(cells)
+}
+
+/// Bytes of a cell in a block.
+#[must_use]
+pub fn encoded_len(cell: &Cell) -> usize {
+    12 + KEY_FIXED + cell.row.len() + cell.family.len() + cell.qualifier.len() + cell.value.len()
 }
 
 /// Appends a cell to a block. Lengths must fit their fields (see [`crate::cell`]).

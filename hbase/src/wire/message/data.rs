@@ -404,6 +404,31 @@ pub struct RegionActionResult {
     pub processed: Option<bool>,
 }
 
+/// Load of one region, in percent of what its server can bear.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct RegionLoadStats {
+    /// Of the region's memstore limit.
+    #[prost(int32, optional, tag = "1")]
+    pub mem_store_load: Option<i32>,
+    /// Of the server's heap.
+    #[prost(int32, optional, tag = "2")]
+    pub heap_occupancy: Option<i32>,
+    /// Of the files that block writes.
+    #[prost(int32, optional, tag = "3")]
+    pub compaction_pressure: Option<i32>,
+}
+
+/// Loads of regions: two lists side by side.
+#[derive(Clone, PartialEq, Message)]
+pub struct MultiRegionLoadStats {
+    /// Regions.
+    #[prost(message, repeated, tag = "1")]
+    pub region: Vec<RegionSpecifier>,
+    /// Their loads.
+    #[prost(message, repeated, tag = "2")]
+    pub stat: Vec<RegionLoadStats>,
+}
+
 /// Answer of `Multi`.
 #[derive(Clone, PartialEq, Message)]
 pub struct MultiResponse {
@@ -413,4 +438,7 @@ pub struct MultiResponse {
     /// Whether the condition held.
     #[prost(bool, optional, tag = "2")]
     pub processed: Option<bool>,
+    /// Loads of the regions, if the server is made to tell them.
+    #[prost(message, optional, tag = "3")]
+    pub region_statistics: Option<MultiRegionLoadStats>,
 }
