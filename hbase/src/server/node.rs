@@ -14,6 +14,7 @@ use super::fault::Reaction;
 use super::master;
 use super::state::{State, refusal};
 use crate::exception::Exception;
+use crate::wire::compress::Compression;
 use crate::wire::frame::{FATAL_CALL_ID, FRAME_BYTES_MAX, Request, failure};
 use crate::wire::message::{CellBlockMeta, ConnectionHeader, ExceptionResponse, GetClusterIdResponse, ResponseHeader};
 use crate::wire::preamble::{AUTH_SIMPLE, MAGIC, RPC_VERSION};
@@ -52,7 +53,7 @@ impl Node {
                 tokio::select! {
                     accepted = listener.accept() => {
                         let Ok((stream, _)) = accepted else { continue };
-                        let connection = Connection { state: Arc::clone(&state), role: role.clone(), service: String::new() };
+                        let connection = Connection { state: Arc::clone(&state), role: role.clone(), service: String::new(), compression: Compression::None };
                         connections.spawn(connection.serve(stream));
                     }
                     Some(_) = connections.join_next() => {}
@@ -75,6 +76,8 @@ struct Connection {
     state: Arc<State>,
     role: Role,
     service: String,
+    /// How the client asked for its cells.
+    compression: Compression,
 }
 
 /// An answer's message and cells.
@@ -102,10 +105,19 @@ impl Connection {
         let first = frame(stream, &mut buffer).await?;
         let header = ConnectionHeader::decode(first.clone()).map_err(io::Error::other)?;
         self.service = header.service_name.unwrap_or_default();
+        if let Some(class) = header.cell_block_compressor_class {
+            let Some(compression) = Compression::of_class(&class) else {
+                let unsupported = refusal("ipc.UnsupportedCompressionCodecException", class);
+                return stream.write_all(&refused(FATAL_CALL_ID, unsupported)).await;
+            };
+            self.compression = compression;
+        }
         self.state.record(&self.service, "", &first);
         loop {
             let bytes = frame(stream, &mut buffer).await?;
-            let request = Request::decode(bytes.clone()).map_err(io::Error::other)?;
+            let mut request = Request::decode(bytes.clone()).map_err(io::Error::other)?;
+            let cells = std::mem::take(&mut request.cells);
+            request.cells = self.compression.decompress(cells, FRAME_BYTES_MAX).map_err(io::Error::other)?;
             self.state.record(&self.service, request.header.method_name.as_deref().unwrap_or_default(), &bytes);
             if !self.answer(stream, request).await? {
                 return Ok(());
@@ -141,7 +153,8 @@ impl Connection {
 
     fn carry_out(&self, id: u32, method: &str, request: Request) -> Bytes {
         match self.dispatch(method, request) {
-            Ok(reply) => answer(id, &reply),
+            Ok((message, cells)) if cells.is_empty() => answer(id, &(message, cells)),
+            Ok((message, cells)) => answer(id, &(message, self.compression.compress(&[cells]))),
             Err(exception) => refused(id, exception),
         }
     }

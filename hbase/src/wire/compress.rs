@@ -102,9 +102,7 @@ impl Compression {
                 // Checked before the decoder: it refuses an output that is too small with the same error.
                 out.get_mut(..length).and_then(|out| snap::raw::Decoder::new().decompress(chunk, out).ok())
             }),
-            Self::Lz4 => {
-                from_blocks(block, bytes_max, |chunk, out| lz4_flex::block::decompress_into(chunk, out).ok())
-            }
+            Self::Lz4 => from_blocks(block, bytes_max, |chunk, out| lz4_flex::block::decompress_into(chunk, out).ok()),
             Self::Gz => gunzip(&block, bytes_max),
         }
     }
