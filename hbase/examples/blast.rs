@@ -149,7 +149,7 @@ fn request(region: &[u8], block: &RowBlock) -> Result<Bytes, Failure> {
 /// Sends until the time is over; returns how many Multis were answered.
 async fn send(mut stream: TcpStream, multis: Vec<Bytes>, until: Instant) -> Result<u64, Failure> {
     stream.set_nodelay(true)?;
-    stream.write_all(&preamble::hello("blast", "ClientService")).await?;
+    stream.write_all(&preamble::hello("blast", "ClientService", None)).await?;
     let (mut reading, mut writing) = stream.split();
     let (mut buffer, mut known) = (BytesMut::new(), None);
     let (mut sent, mut answered) = (0_u64, 0_u64);

@@ -17,6 +17,25 @@ pub enum Error {
         /// The table.
         table: String,
     },
+    /// The table is disabled, or being disabled: no server opens its regions.
+    #[error("table {table} is disabled: enable it, or stop asking for it")]
+    TableDisabled {
+        /// The table.
+        table: String,
+    },
+    /// The servers are of a line that does not have what the configuration needs.
+    #[error("the servers at {servers} are too old for {what}: {instead}")]
+    VersionTooOld {
+        /// The servers asked.
+        servers: String,
+        /// What they do not have.
+        what: &'static str,
+        /// What to do.
+        instead: &'static str,
+        /// How the last one refused.
+        #[source]
+        source: Option<Box<Error>>,
+    },
     /// The server refuses for good.
     #[error("the server refuses for good")]
     Refused(#[source] Exception),
@@ -93,26 +112,33 @@ impl Error {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::TableMissing { .. } | Self::Refused(_) | Self::Wire(_) | Self::Io(_) => false,
-            Self::TimedOut { .. }
-            | Self::Connection(_)
-            | Self::Call(_)
-            | Self::ZooKeeper { .. }
-            | Self::Registry { .. }
-            | Self::RegionOffline { .. } => true,
+            Self::TableMissing { .. }
+            | Self::TableDisabled { .. }
+            | Self::VersionTooOld { .. }
+            | Self::Refused(_)
+            | Self::Wire(_)
+            | Self::Io(_) => false,
+            Self::Connection(cause) => cause.is_transient(),
+            Self::Call(cause) => cause.is_transient(),
+            Self::TimedOut { .. } | Self::ZooKeeper { .. } | Self::Registry { .. } | Self::RegionOffline { .. } => true,
         }
     }
 
     /// The chain of causes in one line, for logs and for people.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            line.push_str(": ");
-            line.push_str(&error.to_string());
-            cause = error.source();
-        }
-        line
+        chain(self)
     }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&error.to_string());
+        cause = error.source();
+    }
+    line
 }

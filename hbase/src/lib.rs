@@ -13,6 +13,7 @@ pub mod exception;
 pub mod metrics;
 pub mod mutation;
 pub mod registry;
+mod repeated;
 pub mod row_block;
 pub mod rpc;
 pub mod scan;

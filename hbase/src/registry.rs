@@ -1,5 +1,7 @@
 //! Where a cluster is found.
 
+use std::fmt;
+
 /// How a client finds the meta region and the active master.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Registry {
@@ -15,4 +17,13 @@ pub enum Registry {
         /// `host:port` of the bootstrap servers.
         servers: Vec<String>,
     },
+}
+
+impl fmt::Display for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ZooKeeper { quorum, znode } => write!(f, "zookeeper {}{znode}", quorum.join(",")),
+            Self::Rpc { servers } => write!(f, "rpc {}", servers.join(",")),
+        }
+    }
 }

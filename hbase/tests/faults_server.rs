@@ -72,7 +72,7 @@ fn the_security_preamble_is_refused_and_the_same_socket_goes_on() {
         raw.write(b"Securi").await;
         let refused = raw.answer().await.expect("an answer");
         assert_eq!((refused.call_id, class(&refused)), (FATAL_CALL_ID, "SecurityNotEnabledException".to_owned()));
-        raw.write(&hbase::wire::preamble::hello("raw", "ClientService")).await;
+        raw.write(&hbase::wire::preamble::hello("raw", "ClientService", None)).await;
         let (multi, cells) = put(&region, "r", 1);
         raw.call("Multi", &multi, (&cells, 1000)).await;
         let answer: MultiResponse = raw.message().await;
@@ -89,7 +89,7 @@ fn a_wrong_beginning_is_refused_by_name_and_closed() {
             (b"GET / ", "FatalConnectionException"),
             (b"HBas\x01\x50", "WrongVersionException"),
             (b"HBas\x00\x51", "BadAuthException"),
-            (&hbase::wire::preamble::hello("raw", "NoService"), "UnknownServiceException"),
+            (&hbase::wire::preamble::hello("raw", "NoService", None), "UnknownServiceException"),
         ];
         for (beginning, expected) in beginnings {
             let mut raw = Raw::connect(&address).await;

@@ -7,7 +7,6 @@ use prost::Message;
 
 use super::Client;
 use super::attempt::Attempts;
-use crate::cluster::lookup;
 use crate::cluster::meta::Region;
 use crate::error::Error;
 use crate::exception::Exception;
@@ -212,7 +211,7 @@ impl Admin {
         loop {
             let timeout = attempts.call_timeout();
             let tried = async {
-                let master = lookup::active_master(inner.locator.registry(), &inner.pool, timeout).await?;
+                let master = inner.directory.active_master(timeout).await?;
                 let connection = inner.pool.get(&master, Service::Master).await?;
                 Ok(connection.call(call, request, timeout).await?.0)
             };

@@ -3,6 +3,7 @@
 pub mod admin;
 mod attempt;
 pub mod retry;
+pub mod roads;
 pub(crate) mod scan_call;
 pub mod scanner;
 pub mod writer;
@@ -16,22 +17,28 @@ use self::retry::Backoff;
 use self::scanner::Scanner;
 use self::writer::Writer;
 use crate::cell::Cell;
+use crate::cluster::directory::Directory;
 use crate::cluster::locator::Locator;
-use crate::cluster::lookup;
 use crate::cluster::meta::Region;
 use crate::error::Error;
 use crate::mutation::Durability;
 use crate::registry::Registry;
 use crate::row_block::RowBlock;
-use crate::rpc::connection::CallError;
+use crate::rpc::connection::{CallError, ConnectionError};
 use crate::rpc::dial::Dialer;
-use crate::rpc::pool::{Pool, Service};
+use crate::rpc::liveness::Limits;
+use crate::rpc::pool::{Pool, PoolConfig, Service};
 use crate::scan::{Get, Scan, region_specifier};
 use crate::table_name::TableName;
 use crate::wire::cell_block::CellReader;
 use crate::wire::message::{GetRequest, GetResponse};
 
 pub use self::writer::{DebugState, Pending, WriteError, WriteReport, WriterConfig};
+pub use crate::rpc::codec::AbsentCodec;
+pub use crate::wire::compress::Compression;
+
+/// Past this a server gains nothing: its readers are shared by all connections.
+const CONNECTIONS_PER_SERVER_MAX: usize = 4;
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
@@ -50,10 +57,23 @@ pub struct ClientConfig {
     pub backoff: Backoff,
     /// Bulk writes.
     pub writer: WriterConfig,
+    /// What metrics and logs call the cluster; `None` is where its registry is.
+    pub name: Option<String>,
+    /// Connections to one server at most, 1 to 4: a further one is made while all others have calls in flight.
+    pub connections_per_server: usize,
+    /// A server that owes an answer and sends nothing for so long is taken for dead; at least `rpc_timeout`.
+    pub silence_timeout: Duration,
+    /// A connection that nobody uses for so long is closed (`hbase.ipc.client.connection.minIdleTimeBeforeClose`).
+    pub idle_timeout: Duration,
+    /// How cells are compressed, both ways (`hbase.client.rpc.compressor`).
+    pub compression: Compression,
+    /// What happens on a server without that codec.
+    pub compression_absent: AbsentCodec,
 }
 
 impl ClientConfig {
-    /// The usual times: 5 s to connect, 20 s a call, 60 s an operation.
+    /// The usual times: 5 s to connect, 20 s a call, 60 s an operation, 30 s of silence, 2 min idle. One connection to a
+    /// server, no compression.
     #[must_use]
     pub fn new(registry: Registry) -> Self {
         Self {
@@ -64,6 +84,22 @@ impl ClientConfig {
             operation_timeout: Duration::from_secs(60),
             backoff: Backoff::default(),
             writer: WriterConfig::default(),
+            name: None,
+            connections_per_server: 1,
+            silence_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(120),
+            compression: Compression::None,
+            compression_absent: AbsentCodec::Fail,
+        }
+    }
+
+    fn pool(&self) -> PoolConfig {
+        PoolConfig {
+            cluster: self.name.clone().unwrap_or_else(|| self.registry.to_string()).into(),
+            limits: Limits { silence: self.silence_timeout.max(self.rpc_timeout), idle: self.idle_timeout },
+            connections_max: self.connections_per_server.clamp(1, CONNECTIONS_PER_SERVER_MAX),
+            compression: self.compression,
+            absent: self.compression_absent,
         }
     }
 }
@@ -78,6 +114,7 @@ pub struct Client {
 pub(crate) struct Inner {
     pub(crate) config: ClientConfig,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) directory: Arc<Directory>,
     pub(crate) locator: Locator,
     pub(crate) writer: Writer,
 }
@@ -87,10 +124,13 @@ impl Client {
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
         let user = config.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "halcyon".to_owned());
-        let pool = Arc::new(Pool::new(Dialer { user, connect_timeout: config.connect_timeout }));
-        let locator = Locator::new(config.registry.clone(), Arc::clone(&pool), config.rpc_timeout);
+        let dialer = Dialer { user, compressor: None, connect_timeout: config.connect_timeout };
+        let pool = Arc::new(Pool::new(dialer, config.pool()));
+        let directory = Arc::new(Directory::new(&config.registry, Arc::clone(&pool)));
+        let patience = (config.rpc_timeout, config.backoff);
+        let locator = Locator::new(Arc::clone(&directory), Arc::clone(&pool), patience);
         let writer = Writer::new(&config);
-        Self { inner: Arc::new(Inner { config, pool, locator, writer }) }
+        Self { inner: Arc::new(Inner { config, pool, directory, locator, writer }) }
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -102,8 +142,7 @@ impl Client {
     /// # Errors
     /// [`Error`].
     pub async fn cluster_id(&self) -> Result<String, Error> {
-        let Inner { config, pool, .. } = &*self.inner;
-        lookup::cluster_id(&config.registry, pool, config.rpc_timeout).await
+        self.inner.directory.cluster_id(self.inner.config.rpc_timeout).await
     }
 
     /// Cells of one row, in order; empty if there are none. Cancel safe.
@@ -221,7 +260,7 @@ impl Client {
                     locator.relocate(table, region, &format!("{host}:{port}"));
                 }
                 Reaction::Relocate { hint: None } => locator.invalidate(table, region),
-                Reaction::ServerGone => locator.server_gone(&region.server),
+                Reaction::ServerGone => locator.server_gone(region),
                 Reaction::Backoff
                 | Reaction::BackoffLong
                 | Reaction::Wait(_)
@@ -229,7 +268,17 @@ impl Client {
                 | Reaction::ResetScanner
                 | Reaction::GiveUp => {}
             },
-            Error::Connection(_) | Error::Call(CallError::Connection(_)) => locator.server_gone(&region.server),
+            Error::Connection(cause) | Error::Call(CallError::Connection(cause)) => match &**cause {
+                // All its regions were forgotten when that happened.
+                ConnectionError::FailedRecently { .. } => locator.unreachable(table, region),
+                // The server is there and says no to us, or we closed the connection ourselves.
+                ConnectionError::Refused(_) | ConnectionError::CodecMissing { .. } | ConnectionError::Idle => {}
+                ConnectionError::Connect { .. }
+                | ConnectionError::Io(_)
+                | ConnectionError::Closed
+                | ConnectionError::Silent { .. }
+                | ConnectionError::Wire(_) => locator.server_gone(region),
+            },
             // Slow is not elsewhere: the place stays known (HBASE-27487).
             _ => {}
         }

@@ -2,9 +2,9 @@
 
 use bytes::{Buf, Bytes};
 
-use crate::cell::Cell;
+use crate::cell::{Cell, ROW_BYTES_MAX};
 use crate::table_name::TableName;
-use crate::wire::message::RegionInfoMessage;
+use crate::wire::message::{RegionInfoMessage, TableStateKind, TableStateMessage};
 use crate::wire::{WireError, decode};
 
 /// Name of meta's one region.
@@ -13,6 +13,10 @@ pub const META_REGION: &[u8] = b"hbase:meta,,1";
 pub const CATALOG_FAMILY: &[u8] = b"info";
 /// What protobuf values in meta and ZooKeeper begin with.
 const PROTOBUF_MAGIC: &[u8] = b"PBUF";
+/// Meta's family for tables (2.0+).
+const STATE_FAMILY: &[u8] = b"table";
+/// The state's qualifier.
+const STATE_QUALIFIER: &[u8] = b"state";
 
 /// A region and the server that has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +40,15 @@ impl Region {
     #[must_use]
     pub fn contains(&self, row: &[u8]) -> bool {
         self.start <= row && (self.end.is_empty() || row < self.end)
+    }
+
+    /// Whether the region's rows go on to right before `end`, or beyond it; an empty `end` is the table's end.
+    #[must_use]
+    pub fn reaches(&self, end: &[u8]) -> bool {
+        match end {
+            [] => self.end.is_empty(),
+            end => self.start < end && (self.end.is_empty() || self.end >= end),
+        }
     }
 
     /// The hash part of the name, by which masters know it; regions of old tables have a number instead.
@@ -98,16 +111,42 @@ pub fn region_info(value: &Bytes) -> Result<RegionInfoMessage, WireError> {
 
 /// Meta's row key behind every region that could have `row`: the start of a backwards look-up.
 ///
-/// The place of the region's id is taken by `:`, which sorts behind all digits.
+/// The place of the region's id is taken by `:`, which sorts behind all digits. A meta key must be a legal row key, so a
+/// long row is cut: no start key is as long as what is left, so the order against start keys stays.
 #[must_use]
 pub fn lookup_start(table: &TableName, row: &[u8]) -> Bytes {
-    let mut key = Vec::with_capacity(table.as_str().len() + row.len() + 3);
-    key.extend_from_slice(table.as_str().as_bytes());
-    key.push(b',');
-    // A meta key must stay a legal row key; rows this long do not differ in what is cut off in practice.
-    key.extend_from_slice(row.get(..crate::cell::ROW_BYTES_MAX - 1024).unwrap_or(row));
-    key.extend_from_slice(b",:");
-    key.into()
+    key_at(table, row, b",:")
+}
+
+/// Meta's row key behind every region that begins before `end`: the start of a backwards look-up of the region before
+/// a key. An empty `end` is the table's end.
+#[must_use]
+pub fn lookup_before(table: &TableName, end: &[u8]) -> Bytes {
+    if end.is_empty() { table_stop(table) } else { key_at(table, end, b",") }
+}
+
+fn key_at(table: &TableName, row: &[u8], tail: &[u8]) -> Bytes {
+    let table = table.as_str().as_bytes();
+    let room = ROW_BYTES_MAX.saturating_sub(table.len() + 1 + tail.len());
+    let row = row.get(..room).unwrap_or(row);
+    [table, b",", row, tail].concat().into()
+}
+
+/// The row of a table's state; it stands right before the table's regions (2.0+).
+#[must_use]
+pub fn state_row(table: &TableName) -> Bytes {
+    Bytes::copy_from_slice(table.as_str().as_bytes())
+}
+
+/// The state of a table that cells of its state row tell; `None` if they do not.
+///
+/// # Errors
+/// [`WireError`] if the value is not what HBase writes.
+pub fn table_state(cells: &[Cell]) -> Result<Option<TableStateKind>, WireError> {
+    let is_state = |cell: &&Cell| cell.family == STATE_FAMILY && cell.qualifier == STATE_QUALIFIER;
+    let Some(cell) = cells.iter().find(is_state) else { return Ok(None) };
+    let message: TableStateMessage = decode("TableState", cell.value.clone())?;
+    Ok(TableStateKind::try_from(message.state).ok())
 }
 
 /// Where a table's rows in meta begin.
@@ -121,4 +160,22 @@ pub fn table_start(table: &TableName) -> Bytes {
 #[must_use]
 pub fn table_stop(table: &TableName) -> Bytes {
     format!("{table} ,,").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn look_up_keys_are_legal_row_keys_whatever_the_row() {
+        let table = TableName::new("space:table");
+        let long = vec![b'x'; 40_000];
+        let key = lookup_start(&table, &long);
+        assert_eq!(key.len(), ROW_BYTES_MAX);
+        assert!(key.starts_with(b"space:table,xxx") && key.ends_with(b"x,:"));
+        assert_eq!(lookup_before(&table, &long).len(), ROW_BYTES_MAX);
+        assert_eq!(lookup_start(&table, b"row"), "space:table,row,:");
+        assert_eq!(lookup_before(&table, b"row"), "space:table,row,");
+        assert_eq!(lookup_before(&table, b""), "space:table ,,");
+    }
 }

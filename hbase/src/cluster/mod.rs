@@ -1,6 +1,12 @@
 //! Where things are: registry, meta, regions.
 
+pub(crate) mod catalog;
+pub(crate) mod directory;
+mod endpoints;
+mod flights;
+mod gate;
 pub(crate) mod locator;
-pub(crate) mod lookup;
 pub mod meta;
 pub mod region_cache;
+pub mod table;
+mod zookeeper;

@@ -63,14 +63,33 @@ impl Calls {
         }
     }
 
-    /// Whether the connection is over.
-    pub(crate) fn is_failed(&self) -> bool {
-        self.failure.is_some()
+    /// Why the connection is over, if it is.
+    pub(crate) fn failure(&self) -> Option<&Arc<ConnectionError>> {
+        self.failure.as_ref()
+    }
+
+    /// Whether somebody waits for this call.
+    pub(crate) fn is_waiting(&self, id: u32) -> bool {
+        self.waiters.contains_key(&id)
+    }
+
+    /// Calls that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::wire::frame::Answer;
 
@@ -102,8 +121,47 @@ mod tests {
         let mut calls = Calls::default();
         let (_, mut waits) = calls.register().expect("open");
         calls.fail(ConnectionError::Closed);
-        calls.fail(ConnectionError::Silent);
+        calls.fail(ConnectionError::Idle);
         assert!(matches!(*waits.try_recv().expect("answered").expect_err("failed"), ConnectionError::Closed));
         assert!(matches!(*calls.register().expect_err("failed"), ConnectionError::Closed));
+    }
+
+    proptest! {
+        /// The naive model is the list of calls that are open; whatever comes, each call has exactly one outcome.
+        #[test]
+        fn every_call_has_one_outcome(steps in prop::collection::vec((0_u8..4, 0_usize..8), 1..80)) {
+            let mut calls = Calls::default();
+            let mut open: BTreeMap<u32, oneshot::Receiver<Outcome>> = BTreeMap::new();
+            let mut failed = false;
+            for (step, which) in steps {
+                let some = open.keys().nth(which).copied();
+                match (step, some) {
+                    (0, _) => match calls.register() {
+                        Ok((id, waits)) => prop_assert!(!failed && open.insert(id, waits).is_none()),
+                        Err(_) => prop_assert!(failed),
+                    },
+                    (1, Some(id)) => {
+                        prop_assert!(calls.answer(answer(id)));
+                        prop_assert!(!calls.answer(answer(id)), "an answer twice is skipped");
+                        let outcome = open.remove(&id).expect("open").try_recv().expect("an outcome");
+                        prop_assert_eq!(outcome.expect("an answer").call_id, id);
+                    }
+                    (2, Some(id)) => {
+                        calls.forget(id);
+                        open.remove(&id);
+                        prop_assert!(!calls.answer(answer(id)));
+                    }
+                    (3, _) if which == 0 => {
+                        calls.fail(ConnectionError::Closed);
+                        failed = true;
+                        for (_, mut waits) in std::mem::take(&mut open) {
+                            prop_assert!(waits.try_recv().expect("an outcome").is_err());
+                        }
+                    }
+                    _ => {}
+                }
+                prop_assert_eq!(calls.len(), open.len());
+            }
+        }
     }
 }

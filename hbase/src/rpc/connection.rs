@@ -2,38 +2,45 @@
 //!
 //! # Laws
 //! 1. Answers come in any order; a late one is skipped and the connection goes on.
-//! 2. A call that runs out of time ends alone. Only when the server has sent nothing at all for as long as a call
-//!    waited is the connection taken for dead.
-//! 3. Whatever ends the connection ends every call in flight, with one cause.
+//! 2. A call that runs out of time ends alone; [`liveness`](super::liveness) decides when the connection is dead.
+//! 3. Whatever ends the connection ends every call in flight, once, with one cause. The reader alone decides the cause:
+//!    a server that refuses the connection says why before it closes, and the reason must not be lost to a writer that
+//!    finds the socket closed first.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use prost::Message;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::io::AsyncReadExt;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
+use tracing::Instrument;
 
 use super::calls::{Calls, Outcome};
-use super::dial::{Dialed, Dialer, Reading, Writing};
-use crate::exception::Exception;
-use crate::wire::frame::{Answer, FATAL_CALL_ID, FRAME_BYTES_MAX, Response};
+use super::codec;
+use super::dial::{Dialed, Dialer, Reading};
+use super::liveness::{Limits, Liveness, Verdict};
+use super::write::{QUEUE_BYTES, QUEUE_REQUESTS, Queued, write};
+use crate::exception::{Exception, Reaction};
+use crate::metrics::{CallOutcome, ConnectionMetrics};
+use crate::wire::compress::Compression;
+use crate::wire::frame::{Answer, FATAL_CALL_ID, FRAME_BYTES_MAX, REQUEST_BYTES_MAX, Response};
 use crate::wire::message::RequestHeader;
 use crate::wire::{WireError, frame};
 
-/// Requests that may wait for the writer. Their bytes belong to the callers, who bound them.
-const QUEUE_REQUESTS: usize = 64;
-/// Parts of requests given to one `writev`; Linux takes at most 1024.
-const SLICES_MAX: usize = 64;
-/// The read buffer grows by this much at a time; large answers grow it to their own length.
+/// The read buffer grows by this much at a time; large answers grow it to their own length, step by step: a length is
+/// believed only as far as its bytes have come.
 const READ_BYTES: usize = 64 << 10;
+/// One step of a large answer.
+const READ_STEP_BYTES: usize = 4 << 20;
 /// The server drops calls that waited longer than their timeout; it never goes below 20 ms itself.
 const TIMEOUT_MS_MIN: u32 = 20;
+/// So long the reader looks for the server's reason after the writer found the socket broken.
+const REASON_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a connection ended or was never made.
 #[derive(Debug, thiserror::Error)]
@@ -59,15 +66,67 @@ pub enum ConnectionError {
     /// The server closed the connection.
     #[error("the server closed the connection")]
     Closed,
-    /// Nothing came for as long as a call had time.
-    #[error("the server has sent nothing for as long as a call had time")]
-    Silent,
+    /// The server owed an answer and sent nothing.
+    #[error("the server owes an answer and has sent nothing for {} ms", silence.as_millis())]
+    Silent {
+        /// How long.
+        silence: Duration,
+    },
+    /// Nobody had used the connection for long; the next call makes a new one.
+    #[error("the connection was closed because nobody used it")]
+    Idle,
     /// The server sent what is no answer.
     #[error("the server sent what cannot be read")]
     Wire(#[source] WireError),
     /// The server refused the connection itself.
     #[error("the server refused the connection")]
     Refused(#[source] Exception),
+    /// The server has none of the codec's classes.
+    #[error(
+        "{address} cannot compress cells with {codec:?}: install the codec on the servers, choose another, or let the \
+         client send plain cells where it is absent"
+    )]
+    CodecMissing {
+        /// `host:port`.
+        address: String,
+        /// The codec that was asked for.
+        codec: Compression,
+    },
+}
+
+impl ConnectionError {
+    /// A word for metrics and for telling repeated messages apart.
+    pub(crate) fn cause(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } => "connect",
+            Self::FailedRecently { .. } => "failed_recently",
+            Self::Io(_) => "io",
+            Self::Closed => "closed",
+            Self::Silent { .. } => "silent",
+            Self::Idle => "idle",
+            Self::Wire(_) => "unreadable",
+            Self::Refused(_) => "refused",
+            Self::CodecMissing { .. } => "codec_missing",
+        }
+    }
+
+    /// Whether another connection may fare better without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connect { .. }
+            | Self::FailedRecently { .. }
+            | Self::Io(_)
+            | Self::Closed
+            | Self::Silent { .. }
+            | Self::Idle
+            | Self::Wire(_) => true,
+            // The next connection announces another class, or none.
+            Self::Refused(exception) if codec::is_codec_missing(exception) => true,
+            Self::Refused(exception) => exception.reaction() != Reaction::GiveUp,
+            Self::CodecMissing { .. } => false,
+        }
+    }
 }
 
 /// Why a call has no answer.
@@ -88,23 +147,74 @@ pub enum CallError {
     /// The answer cannot be read.
     #[error("the answer cannot be read")]
     Wire(#[source] WireError),
+    /// The request is longer than servers take; nothing was sent.
+    #[error(
+        "a {method} request of {bytes} bytes is longer than the {limit} that servers take: send fewer rows at once"
+    )]
+    TooBig {
+        /// The method.
+        method: String,
+        /// Its length.
+        bytes: usize,
+        /// The longest that is sent.
+        limit: usize,
+    },
+}
+
+impl CallError {
+    /// Whether the same call may succeed later without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connection(cause) => cause.is_transient(),
+            Self::TimedOut { .. } | Self::Exception(_) | Self::Wire(_) => true,
+            Self::TooBig { .. } => false,
+        }
+    }
+
+    fn outcome(&self) -> CallOutcome {
+        match self {
+            Self::Connection(_) => CallOutcome::Disconnected,
+            Self::TimedOut { .. } => CallOutcome::TimedOut,
+            Self::Exception(_) => CallOutcome::Refused,
+            Self::Wire(_) => CallOutcome::Unreadable,
+            Self::TooBig { .. } => CallOutcome::TooBig,
+        }
+    }
 }
 
 /// An open connection to one service of one server. Cloning shares it; it closes when the last clone is gone.
 #[derive(Clone, Debug)]
 pub struct Connection {
     shared: Arc<Shared>,
-    queue: mpsc::Sender<Vec<Bytes>>,
+    queue: mpsc::Sender<Queued>,
+    room: Arc<Semaphore>,
     _tasks: Arc<Tasks>,
 }
 
+/// How a connection behaves, and who it is for.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) cluster: Arc<str>,
+    pub(crate) limits: Limits,
+    /// What the dialer announced.
+    pub(crate) compression: Compression,
+}
+
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     address: String,
-    calls: Mutex<Calls>,
-    /// When anything came from the server last, in ms since the connection was made.
-    heard_ms: AtomicU64,
+    compression: Compression,
+    pub(super) limits: Limits,
+    pub(super) metrics: ConnectionMetrics,
     began: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: Calls,
+    liveness: Liveness,
 }
 
 #[derive(Debug)]
@@ -116,6 +226,24 @@ impl Drop for Tasks {
     }
 }
 
+/// A connection as it stands, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConnectionState {
+    /// `host:port`.
+    pub server: String,
+    /// Service that is called on it.
+    pub service: &'static str,
+    /// Calls without an answer yet.
+    pub calls: usize,
+    /// Bytes of requests that wait for the socket.
+    pub queued_bytes: usize,
+    /// For how long the server has owed an answer without sending a byte.
+    pub silent_for: Option<Duration>,
+    /// How cells are compressed.
+    pub compression: Compression,
+}
+
 impl Connection {
     /// Dials a service of `host:port` and starts reader and writer.
     ///
@@ -123,20 +251,39 @@ impl Connection {
     ///
     /// # Errors
     /// What [`Dialer::dial`] says.
-    pub(crate) async fn open(dialer: &Dialer, address: &str, service: &str) -> Result<Self, ConnectionError> {
-        let Dialed { reading, writing, hello } = dialer.dial(address, service).await?;
+    pub(crate) async fn open(
+        dialer: &Dialer,
+        (address, service): (&str, &str),
+        terms: Terms,
+    ) -> Result<Self, ConnectionError> {
+        Ok(Self::over(dialer.dial(address, service).await?, address, terms))
+    }
+
+    /// Starts reader and writer of a stream that is ready.
+    fn over(dialed: Dialed, address: &str, terms: Terms) -> Self {
+        let Dialed { reading, writing, hello } = dialed;
         let shared = Arc::new(Shared {
             address: address.to_owned(),
-            calls: Mutex::default(),
-            heard_ms: AtomicU64::new(0),
+            compression: terms.compression,
+            limits: terms.limits,
+            metrics: ConnectionMetrics::new(&terms.cluster, address),
             began: Instant::now(),
+            state: Mutex::default(),
         });
         let (queue, requests) = mpsc::channel(QUEUE_REQUESTS);
-        let tasks = vec![
-            tokio::spawn(write(writing, hello, requests, Arc::clone(&shared))),
-            tokio::spawn(read(reading, Arc::clone(&shared))),
-        ];
-        Ok(Self { shared, queue, _tasks: Arc::new(Tasks(tasks)) })
+        let (writer_broke, broken) = oneshot::channel();
+        let tasks = Arc::new_cyclic(|held| {
+            let writing = write(writing, hello, requests, Arc::clone(&shared));
+            let writer = tokio::spawn(async move {
+                if let Err(error) = writing.await {
+                    // Without a reader the cause is known already.
+                    let _ = writer_broke.send(error);
+                }
+            });
+            let reader = Reader { shared: Arc::clone(&shared), held: Weak::clone(held), broken: Some(broken) };
+            Tasks(vec![writer, tokio::spawn(reader.run(reading))])
+        });
+        Self { shared, queue, room: Arc::new(Semaphore::new(QUEUE_BYTES)), _tasks: tasks }
     }
 
     /// `host:port` of the server.
@@ -148,7 +295,29 @@ impl Connection {
     /// Whether the connection is over; its calls fail at once then.
     #[must_use]
     pub fn is_failed(&self) -> bool {
-        self.shared.calls().is_failed()
+        self.shared.state().calls.failure().is_some()
+    }
+
+    /// Why the connection is over, if it is.
+    pub(crate) fn failure(&self) -> Option<Arc<ConnectionError>> {
+        self.shared.state().calls.failure().cloned()
+    }
+
+    /// Calls without an answer yet.
+    pub(crate) fn calls(&self) -> usize {
+        self.shared.state().calls.len()
+    }
+
+    pub(crate) fn describe(&self, service: &'static str) -> ConnectionState {
+        let state = self.shared.state();
+        ConnectionState {
+            server: self.shared.address.clone(),
+            service,
+            calls: state.calls.len(),
+            queued_bytes: QUEUE_BYTES - self.room.available_permits().min(QUEUE_BYTES),
+            silent_for: state.liveness.owed_since().map(|since| self.shared.now().saturating_sub(since)),
+            compression: self.shared.compression,
+        }
     }
 
     /// Calls a method with a protobuf message and decodes its answer.
@@ -167,10 +336,12 @@ impl Connection {
         Ok((decoded.map_err(CallError::Wire)?, reply.cells))
     }
 
-    /// Sends a request and waits for its answer. `frame` makes the request's bytes from the header; they are written in
-    /// order without being copied.
+    /// Sends a request and waits for its answer. `frame` makes the request's bytes from the header: the frame up to the
+    /// cell block in the first part, cells behind it. They are written in order without being copied, unless the
+    /// connection compresses cells.
     ///
-    /// Cancel safe in that nothing leaks: the answer is skipped. What the server did is unknown.
+    /// Cancel safe in that nothing leaks: a request that has not begun to go out is not sent, a late answer is skipped.
+    /// What the server did with a request that was sent is unknown.
     ///
     /// # Errors
     /// [`CallError`].
@@ -180,7 +351,21 @@ impl Connection {
         timeout: Duration,
         frame: impl FnOnce(&mut RequestHeader) -> Vec<Bytes>,
     ) -> Result<Answer, CallError> {
-        let (id, answer) = self.shared.calls().register().map_err(CallError::Connection)?;
+        let began = Instant::now();
+        let metrics = self.shared.metrics.method(method);
+        let span = tracing::debug_span!("call", server = self.shared.address, method);
+        let result = self.exchange_unmeasured((method, timeout), frame).instrument(span).await;
+        let outcome = result.as_ref().err().map_or(CallOutcome::Ok, CallError::outcome);
+        metrics.ended(outcome, began.elapsed());
+        result
+    }
+
+    async fn exchange_unmeasured(
+        &self,
+        (method, timeout): (&str, Duration),
+        frame: impl FnOnce(&mut RequestHeader) -> Vec<Bytes>,
+    ) -> Result<Answer, CallError> {
+        let (id, answer) = self.shared.state().calls.register().map_err(CallError::Connection)?;
         let waiting = Waiting { shared: &self.shared, id };
         let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(TIMEOUT_MS_MIN);
         let mut header = RequestHeader {
@@ -189,43 +374,86 @@ impl Connection {
             timeout: Some(timeout_ms),
             ..RequestHeader::default()
         };
-        let request = frame(&mut header);
-        let sent_at = Instant::now();
+        let parts = frame(&mut header);
+        let compression = self.shared.compression;
+        let parts = frame::compress_request(&mut header, parts, compression).map_err(CallError::Wire)?;
+        let bytes = parts.iter().map(Bytes::len).sum();
+        if bytes > REQUEST_BYTES_MAX {
+            return Err(CallError::TooBig { method: method.to_owned(), bytes, limit: REQUEST_BYTES_MAX });
+        }
         let exchange = async {
-            if self.queue.send(request).await.is_err() {
-                self.shared.calls().fail(ConnectionError::Closed);
+            let share = bytes.min(QUEUE_BYTES) as u32;
+            if let Ok(room) = Arc::clone(&self.room).acquire_many_owned(share).await {
+                // A writer that is gone is the reader's to explain: the answer below is the cause.
+                let _ = self.queue.send(Queued { id, parts, room }).await;
             }
             answer.await
         };
         let outcome: Outcome = match tokio::time::timeout(timeout, exchange).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Arc::new(ConnectionError::Closed)),
-            Err(_) => {
-                self.shared.suspect_silence(sent_at);
-                return Err(CallError::TimedOut { waited: timeout });
-            }
+            Err(_) => return Err(CallError::TimedOut { waited: timeout }),
         };
         drop(waiting);
-        let response = outcome.map_err(CallError::Connection)?;
-        response.result.map_err(|exception| CallError::Exception(Exception::of_call(*exception)))
+        self.understand(outcome.map_err(CallError::Connection)?)
+    }
+
+    fn understand(&self, response: Response) -> Result<Answer, CallError> {
+        let compression = self.shared.compression;
+        match response.result {
+            Ok(answer) if answer.cells.is_empty() || compression == Compression::None => Ok(answer),
+            Ok(Answer { message, cells }) => {
+                let cells = compression.decompress(cells, FRAME_BYTES_MAX).map_err(CallError::Wire)?;
+                Ok(Answer { message, cells })
+            }
+            Err(exception) => {
+                let exception = Exception::of_call(*exception);
+                if compression != Compression::None && codec::is_codec_missing(&exception) {
+                    // The class is there and its library is not: no call with cells will do better here.
+                    let cause = ConnectionError::Refused(exception);
+                    self.shared.state().calls.fail(cause);
+                    let cause = self.failure().unwrap_or_else(|| Arc::new(ConnectionError::Closed));
+                    return Err(CallError::Connection(cause));
+                }
+                Err(CallError::Exception(exception))
+            }
+        }
     }
 }
 
 impl Shared {
-    fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now_ms(&self) -> u64 {
-        self.began.elapsed().as_millis() as u64
+    fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
-    /// A call ran out of time. If nothing came since it was sent, the peer is gone without a word.
-    fn suspect_silence(&self, sent_at: Instant) {
-        let sent_ms = sent_at.duration_since(self.began).as_millis() as u64;
-        if self.heard_ms.load(Ordering::Relaxed) <= sent_ms {
-            self.calls().fail(ConnectionError::Silent);
+    pub(super) fn is_waiting(&self, id: u32) -> bool {
+        self.state().calls.is_waiting(id)
+    }
+
+    /// The writer has given requests to the socket. Answers may have come already.
+    pub(super) fn sent(&self) {
+        let now = self.now();
+        let mut state = self.state();
+        if !state.calls.is_empty() {
+            state.liveness.sent(now);
         }
+    }
+
+    /// Answers have come, or a part of one.
+    fn heard(&self, answers: Vec<Response>) {
+        let now = self.now();
+        let mut state = self.state();
+        for answer in answers {
+            if !state.calls.answer(answer) {
+                tracing::debug!(server = self.address, "late answer skipped");
+            }
+        }
+        let are_calls_open = !state.calls.is_empty();
+        state.liveness.heard(now, are_calls_open);
     }
 }
 
@@ -237,98 +465,122 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.shared.calls().forget(self.id);
+        self.shared.state().calls.forget(self.id);
     }
 }
 
-async fn write(mut writer: Writing, hello: Bytes, mut requests: mpsc::Receiver<Vec<Bytes>>, shared: Arc<Shared>) {
-    let mut parts = VecDeque::from([hello]);
-    loop {
-        if let Err(error) = write_all(&mut writer, &mut parts).await {
-            shared.calls().fail(ConnectionError::Io(error));
-            return;
-        }
-        let Some(request) = requests.recv().await else { return };
-        parts.extend(request);
-        // What has gathered meanwhile goes out with the same system call.
-        while parts.len() < SLICES_MAX {
-            let Ok(request) = requests.try_recv() else { break };
-            parts.extend(request);
-        }
-    }
+/// The reading half of a connection, and the one that ends it.
+struct Reader {
+    shared: Arc<Shared>,
+    /// The pool's clone is one; more are held by callers.
+    held: Weak<Tasks>,
+    broken: Option<oneshot::Receiver<io::Error>>,
 }
 
-async fn write_all(writer: &mut Writing, parts: &mut VecDeque<Bytes>) -> io::Result<()> {
-    while let Some(front) = parts.front() {
-        if front.is_empty() {
-            parts.pop_front();
-            continue;
-        }
-        let slices: Vec<IoSlice<'_>> = parts.iter().take(SLICES_MAX).map(|part| IoSlice::new(part)).collect();
-        let mut written = writer.write_vectored(&slices).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        while let Some(front) = parts.front_mut() {
-            let step = written.min(front.len());
-            front.advance(step);
-            written -= step;
-            if !front.is_empty() {
-                break;
-            }
-            parts.pop_front();
+impl Reader {
+    async fn run(mut self, reading: Reading) {
+        let cause = self.read(reading).await;
+        self.shared.metrics.ended(cause.cause());
+        tracing::debug!(server = self.shared.address, cause = cause.cause(), "connection ended");
+        self.shared.state().calls.fail(cause);
+        // The socket closes when both halves are gone.
+        if let Some(writer) = self.held.upgrade().as_ref().and_then(|tasks| tasks.0.first()) {
+            writer.abort();
         }
     }
-    Ok(())
-}
 
-async fn read(mut reader: Reading, shared: Arc<Shared>) {
-    let mut buffer = BytesMut::with_capacity(READ_BYTES);
-    let cause = loop {
-        match read_frame(&mut reader, &mut buffer, &shared).await {
-            Ok(frame) => match Response::decode(frame) {
-                Ok(Response { call_id: FATAL_CALL_ID, result: Err(exception) }) => {
-                    break ConnectionError::Refused(Exception::of_call(*exception));
-                }
-                Ok(response) => {
-                    if !shared.calls().answer(response) {
-                        tracing::debug!(server = shared.address, "late answer skipped");
+    async fn read(&mut self, mut reading: Reading) -> ConnectionError {
+        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+        let mut alarm = std::pin::pin!(tokio::time::sleep(self.shared.limits.silence));
+        let mut written: Option<io::Error> = None;
+        let mut missing = READ_BYTES;
+        loop {
+            buffer.reserve(missing.clamp(READ_BYTES, READ_STEP_BYTES));
+            let ended = tokio::select! {
+                biased;
+                read = reading.read_buf(&mut buffer) => match read {
+                    Ok(0) => ConnectionError::Closed,
+                    Ok(bytes) => {
+                        self.shared.metrics.received.increment(bytes as u64);
+                        match self.take_answers(&mut buffer) {
+                            Ok(needed) => missing = needed,
+                            Err(cause) => return cause,
+                        }
+                        continue;
                     }
+                    Err(error) => ConnectionError::Io(error),
+                },
+                error = broken(&mut self.broken) => {
+                    written = Some(error);
+                    alarm.as_mut().reset(Instant::now() + REASON_PATIENCE);
+                    continue;
                 }
-                Err(error) => break ConnectionError::Wire(error),
-            },
-            Err(cause) => break cause,
-        }
-    };
-    shared.calls().fail(cause);
-}
-
-async fn read_frame(reader: &mut Reading, buffer: &mut BytesMut, shared: &Shared) -> Result<Bytes, ConnectionError> {
-    fill(reader, buffer, 4, shared).await?;
-    let length = buffer.get_u32() as usize;
-    if length > FRAME_BYTES_MAX {
-        let error = WireError::Impossible { what: "frame length", value: length as u64 };
-        return Err(ConnectionError::Wire(error));
-    }
-    fill(reader, buffer, length, shared).await?;
-    Ok(buffer.split_to(length).freeze())
-}
-
-/// Reads until the buffer holds `wanted` bytes.
-async fn fill(
-    reader: &mut Reading,
-    buffer: &mut BytesMut,
-    wanted: usize,
-    shared: &Shared,
-) -> Result<(), ConnectionError> {
-    while buffer.len() < wanted {
-        // Grown step by step: a length is believed only as far as its bytes have come.
-        buffer.reserve((wanted - buffer.len()).clamp(READ_BYTES, 4 << 20));
-        match reader.read_buf(buffer).await {
-            Ok(0) => return Err(ConnectionError::Closed),
-            Ok(_) => shared.heard_ms.store(shared.now_ms() + 1, Ordering::Relaxed),
-            Err(error) => return Err(ConnectionError::Io(error)),
+                () = &mut alarm => match self.alarm(&mut alarm, written.is_some()) {
+                    Some(cause) => cause,
+                    None => continue,
+                },
+            };
+            return match written {
+                Some(error) => ConnectionError::Io(error),
+                None => ended,
+            };
         }
     }
-    Ok(())
+
+    /// Hands out all whole answers of the buffer. Returns how many bytes the next one needs.
+    fn take_answers(&self, buffer: &mut BytesMut) -> Result<usize, ConnectionError> {
+        let mut answers = Vec::new();
+        let fatal = loop {
+            match frame::take(buffer).and_then(|frame| frame.map(Response::decode).transpose()) {
+                Ok(Some(Response { call_id: FATAL_CALL_ID, result: Err(exception) })) => {
+                    break Some(ConnectionError::Refused(Exception::of_call(*exception)));
+                }
+                Ok(Some(answer)) => answers.push(answer),
+                Ok(None) => break None,
+                Err(error) => break Some(ConnectionError::Wire(error)),
+            }
+        };
+        self.shared.heard(answers);
+        match fatal {
+            Some(cause) => Err(cause),
+            None => frame::missing(buffer).map_err(ConnectionError::Wire),
+        }
+    }
+
+    /// The time has come to look whether the connection is dead or idle. Returns why it ends, if it does.
+    fn alarm(&self, alarm: &mut Pin<&mut Sleep>, is_broken: bool) -> Option<ConnectionError> {
+        if is_broken {
+            return Some(ConnectionError::Closed);
+        }
+        let now = self.shared.now();
+        let mut state = self.shared.state();
+        // Whoever takes a clone looks at the failure behind this lock afterwards, so nobody is left with a closed one.
+        let is_wanted = !state.calls.is_empty() || self.held.strong_count() > 1;
+        match state.liveness.judge(now, self.shared.limits, is_wanted) {
+            Verdict::Dead => Some(ConnectionError::Silent { silence: self.shared.limits.silence }),
+            Verdict::Idle => {
+                state.calls.fail(ConnectionError::Idle);
+                Some(ConnectionError::Idle)
+            }
+            Verdict::LookAgain { at } => {
+                alarm.as_mut().reset(self.shared.began + at);
+                None
+            }
+        }
+    }
 }
+
+/// Waits for the writer's failure; for ever if it has ended in order.
+async fn broken(writer: &mut Option<oneshot::Receiver<io::Error>>) -> io::Error {
+    if let Some(waiting) = writer.as_mut() {
+        let error = waiting.await;
+        *writer = None;
+        if let Ok(error) = error {
+            return error;
+        }
+    }
+    std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests;

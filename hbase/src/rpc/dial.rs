@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::connection::ConnectionError;
+use super::socket;
 use crate::wire::preamble;
 
 /// The half of a stream that answers are read from.
@@ -22,6 +23,8 @@ pub(crate) type Writing = Box<dyn AsyncWrite + Send + Unpin>;
 pub(crate) struct Dialer {
     /// The user announced.
     pub(crate) user: String,
+    /// Java class that compresses cell blocks; `None` is no compression.
+    pub(crate) compressor: Option<&'static str>,
     /// For one connection, preamble included.
     pub(crate) connect_timeout: Duration,
 }
@@ -45,9 +48,9 @@ impl Dialer {
         let failed = |source| ConnectionError::Connect { address: address.to_owned(), source };
         let connect = tokio::time::timeout(self.connect_timeout, TcpStream::connect(address));
         let stream = connect.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
-        stream.set_nodelay(true).map_err(failed)?;
+        socket::prepare(&stream).map_err(failed)?;
         let (reading, writing) = stream.into_split();
-        let hello = preamble::hello(&self.user, service);
+        let hello = preamble::hello(&self.user, service, self.compressor);
         Ok(Dialed { reading: Box::new(reading), writing: Box::new(writing), hello })
     }
 }

@@ -28,6 +28,7 @@ use super::reaction::Reaction;
 use super::refusal::Refusal;
 use super::state::State;
 use super::subject::Call;
+use crate::wire::compress::Compression;
 use crate::wire::frame::{FATAL_CALL_ID, FRAME_BYTES_MAX, Request};
 use crate::wire::message::{ConnectionHeader, GetClusterIdResponse};
 use crate::wire::preamble::{AUTH_SIMPLE, MAGIC, RPC_VERSION};
@@ -54,6 +55,8 @@ struct Shared {
     role: Role,
     handlers: Arc<Handlers>,
     service: String,
+    /// How the client asked for its cells, and sends them.
+    compression: Compression,
     outbox: Outbox,
 }
 
@@ -97,16 +100,22 @@ impl Connection {
         let header = ConnectionHeader::decode(first.clone()).map_err(io::Error::other)?;
         let service = header.service_name.unwrap_or_default();
         self.state.record(&service, "", &first);
-        if let Err(refusal) = self.admit(&service) {
-            outbox.send(refused(FATAL_CALL_ID, &refusal)).await;
-            outbox.close().await;
-            return Ok(());
-        }
+        let codec = compression(header.cell_block_compressor_class);
+        let compression = match self.admit(&service).and(codec) {
+            Ok(compression) => compression,
+            Err(refusal) => {
+                outbox.send(refused(FATAL_CALL_ID, &refusal)).await;
+                outbox.close().await;
+                return Ok(());
+            }
+        };
         let Self { state, role, handlers } = self;
-        let shared = Arc::new(Shared { state, role, handlers, service, outbox });
+        let shared = Arc::new(Shared { state, role, handlers, service, compression, outbox });
         loop {
             let bytes = incoming.frame().await?;
-            let request = Request::decode(bytes.clone()).map_err(io::Error::other)?;
+            let mut request = Request::decode(bytes.clone()).map_err(io::Error::other)?;
+            let cells = std::mem::take(&mut request.cells);
+            request.cells = shared.compression.decompress(cells, FRAME_BYTES_MAX).map_err(io::Error::other)?;
             let method = request.header.method_name.as_deref().unwrap_or_default();
             shared.state.record(&shared.service, method, &bytes);
             drop(bytes);
@@ -191,7 +200,8 @@ impl Shared {
         };
         let is_carried_out = reaction.as_ref().is_none_or(Reaction::carries_out);
         let done = if is_carried_out { self.carry_out((place, slowness), request, &verdict).await } else { None };
-        let frame = done.map(|done| done.map_or_else(|refusal| refused(id, &refusal), |reply| answer(id, &reply)));
+        let frame = done
+            .map(|done| done.map_or_else(|refusal| refused(id, &refusal), |reply| answer(id, &self.compressed(reply))));
         match reaction {
             // Reactions to parts of the call have been part of carrying it out.
             None
@@ -266,11 +276,25 @@ impl Shared {
         Some(done.map_err(Refusal::from))
     }
 
+    fn compressed(&self, (message, cells): Reply) -> Reply {
+        if cells.is_empty() {
+            return (message, cells);
+        }
+        (message, self.compression.compress(&[cells]))
+    }
+
     async fn send(&self, frame: Option<Bytes>) {
         if let Some(frame) = frame {
             self.outbox.send(frame).await;
         }
     }
+}
+
+/// The codec of that Java class; without one, cells go as they are.
+fn compression(class: Option<String>) -> Result<Compression, Refusal> {
+    let Some(class) = class else { return Ok(Compression::None) };
+    let unsupported = || Refusal::new("ipc.UnsupportedCompressionCodecException").with_text(&class);
+    Compression::of_class(&class).ok_or_else(unsupported)
 }
 
 fn with_length(frame: &Bytes, length: u32) -> Bytes {

@@ -4,12 +4,16 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
 
+use super::compress::Compression;
 use super::message::{CellBlockMeta, ExceptionResponse, RequestHeader, ResponseHeader};
 use super::{WireError, decode};
 
 /// Longest frame taken from a server. Answers are limited by `hbase.server.scanner.max.result.size` (100 MiB) and one
 /// row beyond it; a longer length is a broken stream.
 pub const FRAME_BYTES_MAX: usize = 256 << 20;
+
+/// Longest request that is sent: servers refuse longer ones and close the connection (`hbase.ipc.max.request.size`).
+pub const REQUEST_BYTES_MAX: usize = 256 << 20;
 
 /// The call id of an answer to the connection itself (-1 in Java).
 pub const FATAL_CALL_ID: u32 = u32::MAX;
@@ -46,6 +50,76 @@ pub fn request_with(
     put(&mut frame);
     debug_assert_eq!(frame.len(), 4 + length);
     frame.freeze()
+}
+
+/// Compresses the cell block of a request that [`request`] made; its cells lie in the last bytes of `parts`.
+///
+/// A request without cells stays as it is: servers decompress only where there is a cell block.
+///
+/// # Errors
+/// [`WireError`] if the parts are not such a request.
+pub fn compress_request(
+    header: &mut RequestHeader,
+    parts: Vec<Bytes>,
+    compression: Compression,
+) -> Result<Vec<Bytes>, WireError> {
+    let length = header.cell_block_meta.and_then(|meta| meta.length).unwrap_or(0) as usize;
+    if compression == Compression::None || length == 0 {
+        return Ok(parts);
+    }
+    let (mut head, cells) = split_tail(parts, length)?;
+    let before = head.len();
+    // The message behind the length and the old header is taken over as it is.
+    head.advance(4.min(before));
+    delimited("request header", &mut head)?;
+    let mut message = head.clone();
+    let message = delimited("request message", &mut message)?;
+    let cells = compression.compress(&cells);
+    let frame = request_with(header, cells.len(), message.len(), |frame| frame.put_slice(&message));
+    Ok(vec![frame, cells])
+}
+
+/// Cuts the last `length` bytes off. What is before them must lie in one part, as requests are made.
+fn split_tail(mut parts: Vec<Bytes>, length: usize) -> Result<(Bytes, Vec<Bytes>), WireError> {
+    let total: usize = parts.iter().map(Bytes::len).sum();
+    let truncated = WireError::Truncated { what: "a request's cell block", at: total };
+    let Some(front) = parts.first_mut() else { return Err(truncated) };
+    let Some(head_bytes) = total.checked_sub(length).filter(|bytes| *bytes <= front.len()) else {
+        return Err(truncated);
+    };
+    let head = front.split_to(head_bytes);
+    Ok((head, parts))
+}
+
+/// Takes the next whole frame, without its length, from the front of what has been read.
+///
+/// # Errors
+/// [`WireError::Impossible`] if a frame would be longer than [`FRAME_BYTES_MAX`].
+pub fn take(buffer: &mut BytesMut) -> Result<Option<Bytes>, WireError> {
+    let Some(length) = frame_length(buffer)? else { return Ok(None) };
+    if buffer.len() < 4 + length {
+        return Ok(None);
+    }
+    buffer.advance(4);
+    Ok(Some(buffer.split_to(length).freeze()))
+}
+
+/// Bytes that are missing to the next whole frame, as far as is known.
+///
+/// # Errors
+/// As [`take`].
+pub fn missing(buffer: &BytesMut) -> Result<usize, WireError> {
+    let whole = frame_length(buffer)?.map_or(4, |length| 4 + length);
+    Ok(whole.saturating_sub(buffer.len()))
+}
+
+fn frame_length(buffer: &BytesMut) -> Result<Option<usize>, WireError> {
+    let Some(length) = buffer.first_chunk::<4>() else { return Ok(None) };
+    let length = u32::from_be_bytes(*length) as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(WireError::Impossible { what: "frame length", value: length as u64 });
+    }
+    Ok(Some(length))
 }
 
 /// What follows the length of an answer.
@@ -196,6 +270,48 @@ mod tests {
         let multi: MultiResponse = decode("MultiResponse", answer.message).expect("a message");
         let exception = multi.region_action_result.first().and_then(|region| region.exception.clone());
         assert_eq!(exception.expect("an exception").name, "org.apache.hadoop.hbase.NotServingRegionException");
+    }
+
+    #[test]
+    fn frames_are_taken_whole_however_their_bytes_come() {
+        let frames =
+            [response(1, &super::super::message::Empty {}, b""), response(2, &MultiResponse::default(), b"abc")];
+        let stream = frames.concat();
+        for step in 1..=stream.len() {
+            let mut buffer = BytesMut::new();
+            let mut taken = Vec::new();
+            for piece in stream.chunks(step) {
+                buffer.put_slice(piece);
+                while let Some(frame) = take(&mut buffer).expect("frames") {
+                    taken.push(frame);
+                }
+                assert!(missing(&buffer).expect("frames") > 0);
+            }
+            assert_eq!(taken, frames.each_ref().map(|frame| frame.slice(4..)), "in steps of {step}");
+        }
+        let mut junk = BytesMut::from(&b"\xff\xff\xff\xff"[..]);
+        let value = u64::from(u32::MAX);
+        assert_eq!(take(&mut junk), Err(WireError::Impossible { what: "frame length", value }));
+    }
+
+    #[test]
+    fn a_compressed_request_differs_in_its_cells_only() {
+        let cells = Bytes::from(b"0123456789".repeat(100));
+        let message = super::super::message::NameBytesPair { name: "message".to_owned(), value: None };
+        for compression in [Compression::None, Compression::Snappy, Compression::Lz4, Compression::Gz] {
+            let mut header = header(7, "Multi", 1000);
+            let mut parts = vec![request(&mut header, &message, cells.len())];
+            parts.extend([cells.slice(..300), cells.slice(300..)]);
+            let parts = compress_request(&mut header, parts, compression).expect("a request");
+            let mut frame = BytesMut::new();
+            parts.iter().for_each(|part| frame.put_slice(part));
+            let mut frame = frame.freeze();
+            assert_eq!(frame.get_u32() as usize, frame.len());
+            let read = Request::decode(frame).expect("a request");
+            assert_eq!(read.header, header);
+            assert_eq!(read.message, message.encode_to_vec());
+            assert_eq!(compression.decompress(read.cells, 1000), Ok(cells.clone()), "{compression:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! Framing is the same from 0.96 to 4.0-alpha (`NettyRpcFrameDecoder`, `RpcConnection`).
 
 pub mod cell_block;
+pub mod compress;
 pub mod frame;
 pub mod message;
 pub mod multi;

@@ -19,15 +19,17 @@ pub const KEY_VALUE_CODEC: &str = "org.apache.hadoop.hbase.codec.KeyValueCodec";
 /// RequestTooBigException instead of a bare refusal and Get answers as cell blocks (1.3), ScannerResetException (1.4).
 pub const ANNOUNCED_VERSION: (u32, u32, &str) = (2, 6, "2.6.0");
 
-/// Preamble and ConnectionHeader. The server answers nothing to it when it agrees.
+/// Preamble and ConnectionHeader. The server answers nothing to it when it agrees. `compressor` is the Java class that
+/// compresses cell blocks both ways; a server without it closes the connection with
+/// `UnsupportedCompressionCodecException`.
 #[must_use]
-pub fn hello(user: &str, service: &str) -> Bytes {
+pub fn hello(user: &str, service: &str, compressor: Option<&str>) -> Bytes {
     let (major, minor, version) = ANNOUNCED_VERSION;
     let header = ConnectionHeader {
         user_info: Some(UserInformation { effective_user: user.to_owned(), real_user: None }),
         service_name: Some(service.to_owned()),
         cell_block_codec_class: Some(KEY_VALUE_CODEC.to_owned()),
-        cell_block_compressor_class: None,
+        cell_block_compressor_class: compressor.map(str::to_owned),
         version_info: Some(VersionInfo {
             version: version.to_owned(),
             url: env!("CARGO_PKG_REPOSITORY").to_owned(),

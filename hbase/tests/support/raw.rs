@@ -30,7 +30,7 @@ impl Raw {
     /// A connection to a service.
     pub(crate) async fn open(address: &str, service: &str) -> Self {
         let mut raw = Self::connect(address).await;
-        raw.write(&preamble::hello("raw", service)).await;
+        raw.write(&preamble::hello("raw", service, None)).await;
         raw
     }
 
