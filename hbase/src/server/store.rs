@@ -153,6 +153,11 @@ impl Store {
         let range = match from {
             Bound::Unbounded => self.cells.range(..),
             Bound::Included(row) => self.cells.range(Key::before(self.order, row)..),
+            // A table's own row in meta: with a zero behind it, it would be another table's, behind all its regions.
+            Bound::Excluded(row) if self.order == RowOrder::Meta => {
+                let mut behind = self.cells.range(Key::before(self.order, row)..);
+                return behind.find(|(key, _)| key.row != *row).map(|(key, _)| key.row.clone());
+            }
             Bound::Excluded(row) => {
                 let mut after = row.to_vec();
                 after.push(0);
