@@ -12,6 +12,7 @@ mod faults_wire;
 mod golden;
 mod in_process;
 mod real;
+mod real_roads;
 mod roads;
 mod support;
 mod writer;

@@ -96,6 +96,8 @@ impl Compression {
     /// [`WireError`] if the bytes are not what the codec writes, or stand for more than the limit.
     pub fn decompress(self, block: Bytes, bytes_max: usize) -> Result<Bytes, WireError> {
         match self {
+            // No cells, no codec: a call without a cell block has nothing to read either.
+            _ if block.is_empty() => Ok(block),
             Self::None => Ok(block),
             Self::Snappy => from_blocks(block, bytes_max, |chunk, out| {
                 let length = snap::raw::decompress_len(chunk).ok()?;
