@@ -94,11 +94,14 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::TableMissing { .. } | Self::Refused(_) | Self::Wire(_) | Self::Io(_) => false,
+            // A certificate that nobody trusts stays so; a server that is down does not.
+            Self::Connection(cause) | Self::Call(CallError::Connection(cause)) => cause.is_transient(),
+            // All servers were asked: the last one's word stands for them.
+            Self::Registry { last: Some(last), .. } => last.is_transient(),
             Self::TimedOut { .. }
-            | Self::Connection(_)
             | Self::Call(_)
             | Self::ZooKeeper { .. }
-            | Self::Registry { .. }
+            | Self::Registry { last: None, .. }
             | Self::RegionOffline { .. } => true,
         }
     }

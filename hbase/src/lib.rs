@@ -15,6 +15,7 @@ pub mod registry;
 pub mod row_block;
 pub mod rpc;
 pub mod scan;
+pub mod security;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod table_name;

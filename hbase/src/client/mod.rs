@@ -5,6 +5,7 @@ mod attempt;
 pub mod retry;
 pub(crate) mod scan_call;
 pub mod scanner;
+mod token;
 pub mod write;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::rpc::connection::CallError;
 use crate::rpc::dial::Dialer;
 use crate::rpc::pool::{Pool, Service};
 use crate::scan::{Get, Scan, region_specifier};
+use crate::security::Security;
 use crate::table_name::TableName;
 use crate::wire::cell_block::CellReader;
 use crate::wire::message::{GetRequest, GetResponse};
@@ -37,7 +39,8 @@ pub use self::write::{WriteError, WriteReport};
 pub struct ClientConfig {
     /// Where the cluster is found.
     pub registry: Registry,
-    /// The user announced; `None` is the process's own (`USER`), else `halcyon`.
+    /// The user announced; `None` is the process's own (`USER`), else `halcyon`. With Kerberos, `None` is the ticket's
+    /// owner, and another user is impersonated, which the cluster must allow (`hadoop.proxyuser.…`).
     pub user: Option<String>,
     /// For one connection.
     pub connect_timeout: Duration,
@@ -47,6 +50,8 @@ pub struct ClientConfig {
     pub operation_timeout: Duration,
     /// Pauses between tries.
     pub backoff: Backoff,
+    /// TLS and authentication.
+    pub security: Security,
 }
 
 impl ClientConfig {
@@ -60,6 +65,7 @@ impl ClientConfig {
             rpc_timeout: Duration::from_secs(20),
             operation_timeout: Duration::from_secs(60),
             backoff: Backoff::default(),
+            security: Security::default(),
         }
     }
 }
@@ -81,8 +87,8 @@ impl Client {
     /// A client; nothing is connected yet. Its operations must run inside a tokio runtime.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let user = config.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "halcyon".to_owned());
-        let pool = Arc::new(Pool::new(Dialer { user, connect_timeout: config.connect_timeout }));
+        let dialer = Dialer::new(config.user.clone(), config.connect_timeout, config.security.clone());
+        let pool = Arc::new(Pool::new(dialer));
         let locator = Locator::new(config.registry.clone(), Arc::clone(&pool), config.rpc_timeout);
         Self { inner: Arc::new(Inner { config, pool, locator }) }
     }

@@ -20,8 +20,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::calls::{Calls, Outcome};
-use super::dial::{Dialed, Dialer, Reading, Writing};
-use crate::exception::Exception;
+use super::dial::{self, Dialed, Dialer, Reading, Writing};
+use crate::exception::{Exception, Reaction};
+use crate::security::SecurityError;
 use crate::wire::frame::{Answer, FATAL_CALL_ID, FRAME_BYTES_MAX, Response};
 use crate::wire::message::RequestHeader;
 use crate::wire::{WireError, frame};
@@ -68,6 +69,37 @@ pub enum ConnectionError {
     /// The server refused the connection itself.
     #[error("the server refused the connection")]
     Refused(#[source] Exception),
+    /// One side does not trust the other, or the connection could not be protected.
+    #[error("secure the connection")]
+    Security(#[source] SecurityError),
+}
+
+impl From<SecurityError> for ConnectionError {
+    fn from(error: SecurityError) -> Self {
+        Self::Security(error)
+    }
+}
+
+impl ConnectionError {
+    /// A socket that failed in use; TLS may know why.
+    fn broken(error: io::Error, address: &str) -> Self {
+        dial::refusal(&error, address).map_or_else(|| Self::Io(error), Self::Security)
+    }
+
+    /// Whether a new connection may succeed without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Security(error) => error.is_transient(),
+            Self::Refused(exception) => exception.reaction() != Reaction::GiveUp,
+            Self::Connect { .. }
+            | Self::FailedRecently { .. }
+            | Self::Io(_)
+            | Self::Closed
+            | Self::Silent
+            | Self::Wire(_) => true,
+        }
+    }
 }
 
 /// Why a call has no answer.
@@ -245,7 +277,7 @@ async fn write(mut writer: Writing, hello: Bytes, mut requests: mpsc::Receiver<V
     let mut parts = VecDeque::from([hello]);
     loop {
         if let Err(error) = write_all(&mut writer, &mut parts).await {
-            shared.calls().fail(ConnectionError::Io(error));
+            shared.calls().fail(ConnectionError::broken(error, &shared.address));
             return;
         }
         let Some(request) = requests.recv().await else { return };
@@ -279,7 +311,8 @@ async fn write_all(writer: &mut Writing, parts: &mut VecDeque<Bytes>) -> io::Res
             parts.pop_front();
         }
     }
-    Ok(())
+    // TLS and protected streams may still hold what they have taken.
+    writer.flush().await
 }
 
 async fn read(mut reader: Reading, shared: Arc<Shared>) {
@@ -327,7 +360,7 @@ async fn fill(
         match reader.read_buf(buffer).await {
             Ok(0) => return Err(ConnectionError::Closed),
             Ok(_) => shared.heard_ms.store(shared.now_ms() + 1, Ordering::Relaxed),
-            Err(error) => return Err(ConnectionError::Io(error)),
+            Err(error) => return Err(ConnectionError::broken(error, &shared.address)),
         }
     }
     Ok(())

@@ -7,10 +7,12 @@
 //! Framing is the same from 0.96 to 4.0-alpha (`NettyRpcFrameDecoder`, `RpcConnection`).
 
 pub mod cell_block;
+pub mod digest_md5;
 pub mod frame;
 pub mod message;
 pub mod multi;
 pub mod preamble;
+pub mod sasl;
 
 /// Bytes from a peer that are not what the protocol says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
