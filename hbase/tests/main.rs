@@ -5,5 +5,6 @@ mod faults;
 mod golden;
 mod in_process;
 mod real;
+mod real_security;
 mod security;
 mod support;
