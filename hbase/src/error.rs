@@ -118,9 +118,15 @@ impl Error {
             | Self::Refused(_)
             | Self::Wire(_)
             | Self::Io(_) => false,
+            // A certificate that nobody trusts stays so; a server that is down does not.
             Self::Connection(cause) => cause.is_transient(),
             Self::Call(cause) => cause.is_transient(),
-            Self::TimedOut { .. } | Self::ZooKeeper { .. } | Self::Registry { .. } | Self::RegionOffline { .. } => true,
+            // All servers were asked: the last one's word stands for them.
+            Self::Registry { last: Some(last), .. } => last.is_transient(),
+            Self::TimedOut { .. }
+            | Self::ZooKeeper { .. }
+            | Self::Registry { last: None, .. }
+            | Self::RegionOffline { .. } => true,
         }
     }
 

@@ -17,6 +17,7 @@ mod repeated;
 pub mod row_block;
 pub mod rpc;
 pub mod scan;
+pub mod security;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod table_name;

@@ -13,6 +13,8 @@ mod golden;
 mod in_process;
 mod real;
 mod real_roads;
+mod real_security;
 mod roads;
+mod security;
 mod support;
 mod writer;

@@ -6,6 +6,7 @@ pub mod retry;
 pub mod roads;
 pub(crate) mod scan_call;
 pub mod scanner;
+mod token;
 pub mod writer;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::rpc::dial::Dialer;
 use crate::rpc::liveness::Limits;
 use crate::rpc::pool::{Pool, PoolConfig, Service};
 use crate::scan::{Get, Scan, region_specifier};
+use crate::security::Security;
 use crate::table_name::TableName;
 use crate::wire::cell_block::CellReader;
 use crate::wire::message::{GetRequest, GetResponse};
@@ -37,6 +39,8 @@ pub use self::writer::{DebugState, Pending, WriteError, WriteReport, WriterConfi
 pub use crate::rpc::codec::AbsentCodec;
 pub use crate::wire::compress::Compression;
 
+/// Announced where the process has no user.
+const USER_DEFAULT: &str = "halcyon";
 /// Past this a server gains nothing: its readers are shared by all connections.
 const CONNECTIONS_PER_SERVER_MAX: usize = 4;
 
@@ -45,7 +49,8 @@ const CONNECTIONS_PER_SERVER_MAX: usize = 4;
 pub struct ClientConfig {
     /// Where the cluster is found.
     pub registry: Registry,
-    /// The user announced; `None` is the process's own (`USER`), else `halcyon`.
+    /// The user announced; `None` is the process's own (`USER`), else `halcyon`. With Kerberos, `None` is the ticket's
+    /// owner, and another user is impersonated, which the cluster must allow (`hadoop.proxyuser.…`).
     pub user: Option<String>,
     /// For one connection.
     pub connect_timeout: Duration,
@@ -69,6 +74,8 @@ pub struct ClientConfig {
     pub compression: Compression,
     /// What happens on a server without that codec.
     pub compression_absent: AbsentCodec,
+    /// TLS and authentication.
+    pub security: Security,
 }
 
 impl ClientConfig {
@@ -90,6 +97,7 @@ impl ClientConfig {
             idle_timeout: Duration::from_secs(120),
             compression: Compression::None,
             compression_absent: AbsentCodec::Fail,
+            security: Security::default(),
         }
     }
 
@@ -123,8 +131,8 @@ impl Client {
     /// A client; nothing is connected yet. Its operations must run inside a tokio runtime.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let user = config.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "halcyon".to_owned());
-        let dialer = Dialer { user, compressor: None, connect_timeout: config.connect_timeout };
+        let own = std::env::var("USER").unwrap_or_else(|_| USER_DEFAULT.to_owned());
+        let dialer = Dialer::new((config.user.clone(), own), config.connect_timeout, config.security.clone());
         let pool = Arc::new(Pool::new(dialer, config.pool()));
         let directory = Arc::new(Directory::new(&config.registry, Arc::clone(&pool)));
         let patience = (config.rpc_timeout, config.backoff);
@@ -272,7 +280,10 @@ impl Client {
                 // All its regions were forgotten when that happened.
                 ConnectionError::FailedRecently { .. } => locator.unreachable(table, region),
                 // The server is there and says no to us, or we closed the connection ourselves.
-                ConnectionError::Refused(_) | ConnectionError::CodecMissing { .. } | ConnectionError::Idle => {}
+                ConnectionError::Refused(_)
+                | ConnectionError::CodecMissing { .. }
+                | ConnectionError::Security(_)
+                | ConnectionError::Idle => {}
                 ConnectionError::Connect { .. }
                 | ConnectionError::Io(_)
                 | ConnectionError::Closed

@@ -22,11 +22,12 @@ use tracing::Instrument;
 
 use super::calls::{Calls, Outcome};
 use super::codec;
-use super::dial::{Dialed, Dialer, Reading};
+use super::dial::{self, Dialed, Dialer, Reading};
 use super::liveness::{Limits, Liveness, Verdict};
 use super::write::{QUEUE_BYTES, QUEUE_REQUESTS, Queued, write};
 use crate::exception::{Exception, Reaction};
 use crate::metrics::{CallOutcome, ConnectionMetrics};
+use crate::security::SecurityError;
 use crate::wire::compress::Compression;
 use crate::wire::frame::{Answer, FATAL_CALL_ID, FRAME_BYTES_MAX, REQUEST_BYTES_MAX, Response};
 use crate::wire::message::RequestHeader;
@@ -92,9 +93,23 @@ pub enum ConnectionError {
         /// The codec that was asked for.
         codec: Compression,
     },
+    /// One side does not trust the other, or the connection could not be protected.
+    #[error("secure the connection")]
+    Security(#[source] SecurityError),
+}
+
+impl From<SecurityError> for ConnectionError {
+    fn from(error: SecurityError) -> Self {
+        Self::Security(error)
+    }
 }
 
 impl ConnectionError {
+    /// A socket that failed in use; TLS may know why.
+    fn broken(error: io::Error, address: &str) -> Self {
+        dial::refusal(&error, address).map_or_else(|| Self::Io(error), Self::Security)
+    }
+
     /// A word for metrics and for telling repeated messages apart.
     pub(crate) fn cause(&self) -> &'static str {
         match self {
@@ -107,6 +122,7 @@ impl ConnectionError {
             Self::Wire(_) => "unreadable",
             Self::Refused(_) => "refused",
             Self::CodecMissing { .. } => "codec_missing",
+            Self::Security(_) => "security",
         }
     }
 
@@ -125,6 +141,7 @@ impl ConnectionError {
             Self::Refused(exception) if codec::is_codec_missing(exception) => true,
             Self::Refused(exception) => exception.reaction() != Reaction::GiveUp,
             Self::CodecMissing { .. } => false,
+            Self::Security(error) => error.is_transient(),
         }
     }
 }
@@ -508,7 +525,7 @@ impl Reader {
                         }
                         continue;
                     }
-                    Err(error) => ConnectionError::Io(error),
+                    Err(error) => ConnectionError::broken(error, &self.shared.address),
                 },
                 error = broken(&mut self.broken) => {
                     written = Some(error);
@@ -521,7 +538,7 @@ impl Reader {
                 },
             };
             return match written {
-                Some(error) => ConnectionError::Io(error),
+                Some(error) => ConnectionError::broken(error, &self.shared.address),
                 None => ended,
             };
         }

@@ -200,7 +200,7 @@ impl Pool {
                 return Err(ConnectionError::CodecMissing { address, codec });
             }
         };
-        let dialer = Dialer { compressor, ..self.dialer.clone() };
+        let dialer = self.dialer.with_compressor(compressor);
         let terms = Terms { cluster: Arc::clone(&self.config.cluster), limits: self.config.limits, compression };
         let dialed = Connection::open(&dialer, (address, slot.service.name()), terms).await;
         metrics::connected(&self.config.cluster, address, dialed.is_ok());

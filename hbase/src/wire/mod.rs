@@ -8,11 +8,13 @@
 
 pub mod cell_block;
 pub mod compress;
+pub mod digest_md5;
 pub mod frame;
 pub mod message;
 pub mod multi;
 pub mod multi_answer;
 pub mod preamble;
+pub mod sasl;
 
 /// Bytes from a peer that are not what the protocol says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

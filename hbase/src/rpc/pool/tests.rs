@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::rpc::connection::CallError;
+use crate::security::Security;
 use crate::wire::frame::{self, FATAL_CALL_ID, Request, failure, response};
 use crate::wire::message::{ConnectionHeader, Empty, ExceptionResponse, GetClusterIdResponse};
 
@@ -85,7 +86,7 @@ async fn serve(mut stream: TcpStream, codecs: &[&str], delay: Duration) {
 }
 
 fn pool(connections_max: usize, compression: Compression, absent: AbsentCodec) -> Arc<Pool> {
-    let dialer = Dialer { user: "tester".to_owned(), compressor: None, connect_timeout: PATIENCE };
+    let dialer = Dialer::new((None, "tester".to_owned()), PATIENCE, Security::default());
     let limits = Limits { silence: PATIENCE, idle: PATIENCE * 6 };
     let config = PoolConfig { cluster: "test".into(), limits, connections_max, compression, absent };
     Arc::new(Pool::new(dialer, config))

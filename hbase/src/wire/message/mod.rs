@@ -9,9 +9,11 @@ mod data;
 mod master;
 mod noun;
 mod registry;
+mod security;
 
 pub use self::connection::*;
 pub use self::data::*;
 pub use self::master::*;
 pub use self::noun::*;
 pub use self::registry::*;
+pub use self::security::*;
