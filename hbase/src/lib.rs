@@ -10,6 +10,8 @@ pub mod client;
 pub mod cluster;
 pub mod error;
 pub mod exception;
+pub mod filter;
+pub mod misuse;
 pub mod mutation;
 pub mod registry;
 pub mod row_block;

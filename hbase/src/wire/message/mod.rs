@@ -6,12 +6,14 @@
 
 mod connection;
 mod data;
+mod filter;
 mod master;
 mod noun;
 mod registry;
 
 pub use self::connection::*;
 pub use self::data::*;
+pub use self::filter::*;
 pub use self::master::*;
 pub use self::noun::*;
 pub use self::registry::*;
