@@ -4,6 +4,7 @@ pub mod admin;
 mod attempt;
 mod get;
 mod mutate;
+pub mod region_scanner;
 pub mod retry;
 mod row_call;
 pub(crate) mod scan_call;

@@ -1,8 +1,8 @@
 //! Region servers in memory that speak the real wire on real ports: for tests and embedded demos.
 //!
 //! A [`Cluster`] has one master, some region servers and a real `hbase:meta`; HBase's Java client can make a table on
-//! it, write, read, scan and delete. What it does not serve it refuses by name: conditions, increments, appends,
-//! filters, coprocessors. Nothing is kept after [`Cluster::shutdown`].
+//! it, write, read, scan and delete. What it does not serve it refuses by name: coprocessors,
+//! quotas, replication, filters and comparators beyond those of [`crate::filter`]. Nothing is kept after [`Cluster::shutdown`].
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -18,9 +18,12 @@
 
 mod data;
 mod fault;
+mod filter;
 mod master;
+mod mutate;
 mod node;
 mod region;
+mod scanner;
 mod state;
 mod store;
 
@@ -190,6 +193,18 @@ impl Cluster {
             }
         }
         cells
+    }
+
+    /// Sets how long a scanner lives that no call touches (`hbase.client.scanner.timeout.period`; 60 s at first).
+    pub fn set_scanner_lease(&self, lease: std::time::Duration) {
+        self.state.scanner_lease_ms.store(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Scanners that clients have left open on all servers.
+    #[must_use]
+    pub fn open_scanners(&self) -> usize {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.iter().flatten().filter_map(Node::data).map(|data| data.open_scanners()).sum()
     }
 
     /// Adds a fault. Faults are asked in the order in which they were added.

@@ -33,6 +33,7 @@ pub(super) enum Role {
 pub(super) struct Node {
     accepting: JoinHandle<()>,
     pub(super) port: u16,
+    role: Role,
 }
 
 impl Drop for Node {
@@ -45,6 +46,7 @@ impl Node {
     pub(super) async fn listen(port: u16, state: Arc<State>, role: Role) -> io::Result<Self> {
         let listener = bind(port).await?;
         let port = listener.local_addr()?.port();
+        let (accepted_role, role) = (role.clone(), role);
         let accepting = tokio::spawn(async move {
             // Aborting this task drops the set, and that aborts every connection.
             let mut connections = JoinSet::new();
@@ -52,14 +54,22 @@ impl Node {
                 tokio::select! {
                     accepted = listener.accept() => {
                         let Ok((stream, _)) = accepted else { continue };
-                        let connection = Connection { state: Arc::clone(&state), role: role.clone(), service: String::new() };
+                        let connection = Connection { state: Arc::clone(&state), role: accepted_role.clone(), service: String::new() };
                         connections.spawn(connection.serve(stream));
                     }
                     Some(_) = connections.join_next() => {}
                 }
             }
         });
-        Ok(Self { accepting, port })
+        Ok(Self { accepting, port, role })
+    }
+
+    /// What a region server remembers.
+    pub(super) fn data(&self) -> Option<&Arc<Data>> {
+        match &self.role {
+            Role::RegionServer(data) => Some(data),
+            Role::Master => None,
+        }
     }
 }
 
@@ -167,7 +177,10 @@ fn client(data: &Data, method: &str, request: Request) -> Result<Reply, Exceptio
             let (response, cells) = data.get(&read(message)?)?;
             (response.encode_to_vec(), cells)
         }
-        "Mutate" => (data.mutate(&read(message)?, cells)?.encode_to_vec(), Bytes::new()),
+        "Mutate" => {
+            let (response, cells) = data.mutate(&read(message)?, cells)?;
+            (response.encode_to_vec(), cells)
+        }
         "Multi" => {
             let (response, cells) = data.multi(read(message)?, cells);
             (response.encode_to_vec(), cells)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use prost::Message;
@@ -82,6 +82,8 @@ pub(super) struct State {
     pub(super) servers: Mutex<Vec<ServerSlot>>,
     pub(super) faults: Mutex<Vec<Fault>>,
     pub(super) recorded: Mutex<Option<Vec<Recorded>>>,
+    /// How long an idle scanner lives, in ms.
+    pub(super) scanner_lease_ms: AtomicU64,
     meta: Arc<Region>,
     tables: RwLock<BTreeMap<TableName, Table>>,
     last_id: AtomicU64,
@@ -98,6 +100,7 @@ impl State {
             servers: Mutex::default(),
             faults: Mutex::default(),
             recorded: Mutex::default(),
+            scanner_lease_ms: AtomicU64::new(60_000),
             meta: Arc::new(Region::meta(&[Family::new("info").with("VERSIONS", "3"), Family::new("table")])),
             tables: RwLock::default(),
             last_id: AtomicU64::new(now),
@@ -120,6 +123,10 @@ impl State {
             let (service, method) = (service.to_owned(), method.to_owned());
             recorded.push(Recorded { service, method, bytes: bytes.clone() });
         }
+    }
+
+    pub(super) fn scanner_lease(&self) -> Duration {
+        Duration::from_millis(self.scanner_lease_ms.load(Ordering::Relaxed))
     }
 
     /// Region ids and start codes: time-like, never the same twice.
