@@ -19,7 +19,7 @@ pub enum Error {
         table: String,
     },
     /// The server refuses for good.
-    #[error("the server refuses for good")]
+    #[error("the server refuses for good{}", _0.advice())]
     Refused(#[source] Exception),
     /// The request is one that no server would carry out; nothing was sent.
     #[error("ask table {table} about row {row:?}")]

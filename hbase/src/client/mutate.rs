@@ -43,8 +43,12 @@ impl Nonces {
         Self { group: random.build_hasher().finish() | 1, last: AtomicU64::new(0) }
     }
 
+    pub(super) fn group(&self) -> u64 {
+        self.group
+    }
+
     /// Never 0, which is no nonce (`HConstants.NO_NONCE`).
-    fn next(&self) -> u64 {
+    pub(super) fn next(&self) -> u64 {
         self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
