@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+mod admin;
 mod data;
 mod fault;
 mod filter;
@@ -24,6 +25,7 @@ mod mutate;
 mod node;
 mod region;
 mod scanner;
+mod schema;
 mod state;
 mod store;
 

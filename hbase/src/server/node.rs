@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::admin;
 use super::data::Data;
 use super::fault::Reaction;
 use super::master;
@@ -161,6 +162,7 @@ impl Connection {
         match (self.service.as_str(), &self.role) {
             ("ClientMetaService", _) => master::registry(&self.state, method).map(bare),
             ("MasterService", Role::Master) => master::master(&self.state, method, request.message).map(bare),
+            ("AdminService", Role::RegionServer(data)) => admin::region_server(data, method, request.message).map(bare),
             ("ClientService", Role::RegionServer(data)) => client(data, method, request),
             (service, _) => Err(refusal("ipc.UnknownServiceException", format!("{service} is not served here"))),
         }

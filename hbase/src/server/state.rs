@@ -10,6 +10,7 @@ use prost::Message;
 
 use super::fault::Fault;
 use super::region::Region;
+use super::schema::Catalog;
 use super::store::Store;
 use crate::cell::{Cell, CellKind};
 use crate::client::admin::{Family, TableDescriptor};
@@ -67,10 +68,10 @@ impl ServerSlot {
 }
 
 #[derive(Debug)]
-struct Table {
-    descriptor: TableDescriptor,
-    is_enabled: bool,
-    regions: BTreeMap<Bytes, Arc<Region>>,
+pub(super) struct Table {
+    pub(super) descriptor: TableDescriptor,
+    pub(super) is_enabled: bool,
+    pub(super) regions: BTreeMap<Bytes, Arc<Region>>,
 }
 
 /// The whole cluster.
@@ -84,8 +85,9 @@ pub(super) struct State {
     pub(super) recorded: Mutex<Option<Vec<Recorded>>>,
     /// How long an idle scanner lives, in ms.
     pub(super) scanner_lease_ms: AtomicU64,
+    pub(super) catalog: Mutex<Catalog>,
     meta: Arc<Region>,
-    tables: RwLock<BTreeMap<TableName, Table>>,
+    pub(super) tables: RwLock<BTreeMap<TableName, Table>>,
     last_id: AtomicU64,
     next_server: AtomicUsize,
 }
@@ -101,6 +103,7 @@ impl State {
             faults: Mutex::default(),
             recorded: Mutex::default(),
             scanner_lease_ms: AtomicU64::new(60_000),
+            catalog: Mutex::default(),
             meta: Arc::new(Region::meta(&[Family::new("info").with("VERSIONS", "3"), Family::new("table")])),
             tables: RwLock::default(),
             last_id: AtomicU64::new(now),
@@ -176,6 +179,7 @@ impl State {
         splits.sort();
         splits.dedup();
         let name = descriptor.name.clone();
+        self.check_namespace(&name)?;
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         if tables.contains_key(&name) {
             return Err(refusal("TableExistsException", name.as_str()));

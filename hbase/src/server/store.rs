@@ -214,6 +214,16 @@ impl Store {
         self.cells = kept;
     }
 
+    /// All cells there are, markers and what they mask among them, in order.
+    pub(super) fn all(&self) -> Vec<Cell> {
+        self.cells.iter().map(|(key, value)| cell_of(key, value)).collect()
+    }
+
+    /// Keeps only the cells of some families.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&[u8]) -> bool) {
+        self.cells.retain(|key, _| is_kept(&key.family));
+    }
+
     /// Cuts the store: what is at or behind `row` is returned.
     pub(super) fn split_off(&mut self, row: &Bytes) -> Self {
         Self { order: self.order, cells: self.cells.split_off(&Key::before(self.order, row)) }
