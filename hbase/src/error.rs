@@ -22,7 +22,7 @@ pub enum Error {
     #[error("the server refuses for good{}", _0.advice())]
     Refused(#[source] Exception),
     /// The request is one that no server would carry out; nothing was sent.
-    #[error("ask table {table} about row {row:?}")]
+    #[error("ask table {table} about row {row}")]
     Misuse {
         /// The table.
         table: String,
@@ -33,7 +33,7 @@ pub enum Error {
         misuse: Misuse,
     },
     /// The server refuses a request about one row for good.
-    #[error("row {row:?} of region {region} of table {table} is refused for good{}", exception.advice())]
+    #[error("row {row} of region {region} of table {table} is refused for good{}", exception.advice())]
     RowRefused {
         /// The table.
         table: String,

@@ -7,7 +7,7 @@ use crate::filter::{CompareOperator, Filter, binary_comparator};
 use crate::misuse::{Misuse, check_family, check_row};
 use crate::scan::Versions;
 use crate::wire::message::{
-    ByteArrayComparable, BinaryComparatorMessage, ColumnValue, ComparatorMessage, ConditionMessage, MutationProto,
+    BinaryComparatorMessage, ByteArrayComparable, ColumnValue, ComparatorMessage, ConditionMessage, MutationProto,
     QualifierValue,
 };
 
@@ -316,8 +316,7 @@ impl Append {
     }
 
     pub(crate) fn message(&self, nonce: u64) -> MutationProto {
-        let values =
-            self.values.iter().map(|(family, qualifier, value)| (family, value_of(qualifier, value.clone())));
+        let values = self.values.iter().map(|(family, qualifier, value)| (family, value_of(qualifier, value.clone())));
         nonced(&self.row, (MutationProto::APPEND, self.durability), by_family(values), nonce)
     }
 }
@@ -460,7 +459,10 @@ impl Condition {
 fn no_value() -> ComparatorMessage {
     use prost::Message as _;
     let message = BinaryComparatorMessage { comparable: ByteArrayComparable { value: None } };
-    ComparatorMessage { serialized_comparator: Some(message.encode_to_vec().into()), ..binary_comparator(&Bytes::new()) }
+    ComparatorMessage {
+        serialized_comparator: Some(message.encode_to_vec().into()),
+        ..binary_comparator(&Bytes::new())
+    }
 }
 
 /// The counter in a cell that an increment has answered; `None` if its value is not one.

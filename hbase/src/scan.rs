@@ -83,13 +83,7 @@ impl Get {
     /// The newest version of every cell of a row.
     #[must_use]
     pub fn new(row: impl Into<Bytes>) -> Self {
-        Self {
-            row: row.into(),
-            columns: Vec::new(),
-            versions: Versions::default(),
-            filter: None,
-            cache_blocks: true,
-        }
+        Self { row: row.into(), columns: Vec::new(), versions: Versions::default(), filter: None, cache_blocks: true }
     }
 
     pub(crate) fn check(&self) -> Result<(), Misuse> {

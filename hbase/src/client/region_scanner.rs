@@ -127,6 +127,7 @@ impl RegionScanner {
             if let Some(row) = self.current.as_mut().and_then(|answer| answer.rows.pop_front()) {
                 self.given += 1;
                 if self.scan.limit != 0 && self.given >= self.scan.limit {
+                    self.current = None;
                     self.end();
                 }
                 return Ok(Some(row));

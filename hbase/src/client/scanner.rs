@@ -94,6 +94,7 @@ impl Scanner {
                 return Ok(None);
             }
             self.advance_or_wait(&mut attempts).await?;
+            self.fetch_ahead();
         }
     }
 
@@ -186,7 +187,6 @@ impl Scanner {
         self.take(parts);
         self.take_cursor(&answer);
         self.go_on(open, &answer);
-        self.fetch_ahead();
         Ok(())
     }
 

@@ -81,7 +81,9 @@ fn schema(state: &State, method: &str, message: Bytes) -> Result<Vec<u8>, Except
             let request: DeleteColumnRequest = read(message)?;
             let table = TableName::of_message(&request.table_name);
             let name = String::from_utf8_lossy(&request.column_name).into_owned();
-            state.alter(&table, |families| place_of(families, &name, &table).map(|place| drop(families.remove(place))))?;
+            state.alter(&table, |families| {
+                place_of(families, &name, &table).map(|place| drop(families.remove(place)))
+            })?;
         }
         "ModifyTable" => {
             let request: ModifyTableRequest = read(message)?;

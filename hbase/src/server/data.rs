@@ -224,7 +224,12 @@ pub(super) fn block(cells: &[Cell]) -> Bytes {
     block.freeze()
 }
 
-pub(super) fn view(columns: &[ColumnMessage], range: Option<TimeRangeMessage>, versions: Option<u32>, is_raw: bool) -> View {
+pub(super) fn view(
+    columns: &[ColumnMessage],
+    range: Option<TimeRangeMessage>,
+    versions: Option<u32>,
+    is_raw: bool,
+) -> View {
     let columns: BTreeMap<_, _> =
         columns.iter().map(|column| (column.family.clone(), column.qualifier.iter().cloned().collect())).collect();
     View {

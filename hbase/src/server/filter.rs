@@ -269,7 +269,13 @@ impl Node {
                 *accepted = accepted.saturating_add(1);
                 *accepted > *rows
             }
-            Self::Value(value) => if value.has_found { !value.has_matched } else { value.is_left_out_without },
+            Self::Value(value) => {
+                if value.has_found {
+                    !value.has_matched
+                } else {
+                    value.is_left_out_without
+                }
+            }
             Self::All(nodes) => nodes.iter_mut().any(Self::excludes_row),
             Self::Any(branches) => {
                 branches.iter_mut().filter(|branch| branch.takes_row).all(|branch| branch.node.excludes_row())

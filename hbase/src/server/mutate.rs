@@ -114,11 +114,7 @@ impl Change {
 }
 
 impl Data {
-    pub(super) fn mutate(
-        &self,
-        request: &MutateRequest,
-        cells: Bytes,
-    ) -> Result<(MutateResponse, Bytes), Exception> {
+    pub(super) fn mutate(&self, request: &MutateRequest, cells: Bytes) -> Result<(MutateResponse, Bytes), Exception> {
         let region = self.region(&request.region)?;
         let change = Change::read(&request.mutation, &mut CellReader::new(cells), &region)?;
         change.check(&region)?;
@@ -195,9 +191,7 @@ impl Data {
     ) -> Result<(Vec<Cell>, Option<Vec<Cell>>), Exception> {
         let (derivation, operands, nonce, wants_result) = match change {
             Change::Write(cells) => return Ok((cells, None)),
-            Change::Derive { derivation, operands, nonce, wants_result } => {
-                (derivation, operands, nonce, wants_result)
-            }
+            Change::Derive { derivation, operands, nonce, wants_result } => (derivation, operands, nonce, wants_result),
         };
         let current = |operand: &Cell| {
             let view = row_view(&operand.family, &operand.qualifier);
@@ -207,14 +201,10 @@ impl Data {
         for operand in &operands {
             made.push(derived(derivation, operand, current(operand), now)?);
         }
-        let is_new = nonce.is_none_or(|nonce| {
-            self.nonces.lock().unwrap_or_else(PoisonError::into_inner).remember((group, nonce))
-        });
-        let (written, answered) = if is_new {
-            (made.clone(), made)
-        } else {
-            (Vec::new(), operands.iter().filter_map(current).collect())
-        };
+        let is_new = nonce
+            .is_none_or(|nonce| self.nonces.lock().unwrap_or_else(PoisonError::into_inner).remember((group, nonce)));
+        let (written, answered) =
+            if is_new { (made.clone(), made) } else { (Vec::new(), operands.iter().filter_map(current).collect()) };
         Ok((written, Some(if wants_result { answered } else { Vec::new() })))
     }
 }
@@ -256,7 +246,12 @@ pub(super) struct Guard {
 #[derive(Debug)]
 enum Test {
     /// `stored OPERATOR value`; an empty value asks for absence.
-    Column { family: Bytes, qualifier: Bytes, operator: CompareOperator, value: Bytes },
+    Column {
+        family: Bytes,
+        qualifier: Bytes,
+        operator: CompareOperator,
+        value: Bytes,
+    },
     Filter(Filter),
 }
 

@@ -167,7 +167,10 @@ impl State {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let has_tables = tables.keys().any(|table| namespace_of(table) == name);
         if ALWAYS.contains(&name) {
-            return Err(refusal("constraint.ConstraintException", format!("Reserved namespace {name} cannot be removed.")));
+            return Err(refusal(
+                "constraint.ConstraintException",
+                format!("Reserved namespace {name} cannot be removed."),
+            ));
         }
         if has_tables {
             let text = format!("Only empty namespaces can be removed. Namespace {name} has tables");

@@ -111,14 +111,12 @@ impl Admin {
         let first = regions.iter().find(|region| region.contains(row)).ok_or_else(offline)?;
         let is_behind = |region: &&Region| !first.end.is_empty() && region.start == first.end;
         let second = regions.iter().find(is_behind).ok_or_else(offline)?;
-        let request =
-            MergeTableRegionsRequest { region: vec![encoded(first), encoded(second)], forcible: Some(false) };
+        let request = MergeTableRegionsRequest { region: vec![encoded(first), encoded(second)], forcible: Some(false) };
         let called = self.call::<ProcedureResponse>(("MergeTableRegions", "MergeTableRegionsResponse"), &request).await;
         match called {
             Ok(answer) => self.finish(answer).await?,
             Err(Error::Refused(exception)) if is_unknown_method(&exception) => {
-                let request =
-                    DispatchMergingRegionsRequest { region_a: encoded(first), region_b: encoded(second) };
+                let request = DispatchMergingRegionsRequest { region_a: encoded(first), region_b: encoded(second) };
                 let call = ("DispatchMergingRegions", "DispatchMergingRegionsResponse");
                 self.call::<Empty>(call, &request).await?;
             }
@@ -210,14 +208,10 @@ impl Admin {
 
 /// By the hash in the name, as masters know it.
 fn encoded(region: &Region) -> RegionSpecifier {
-    RegionSpecifier {
-        kind: RegionSpecifier::ENCODED_REGION_NAME,
-        value: Bytes::copy_from_slice(region.encoded_name()),
-    }
+    RegionSpecifier { kind: RegionSpecifier::ENCODED_REGION_NAME, value: Bytes::copy_from_slice(region.encoded_name()) }
 }
 
 fn server_name(region: &Region) -> Option<ServerNameMessage> {
     let (host, port) = region.server.rsplit_once(':')?;
     Some(ServerNameMessage { host_name: host.to_owned(), port: port.parse().ok(), start_code: Some(region.start_code) })
 }
-

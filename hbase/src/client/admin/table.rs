@@ -170,11 +170,7 @@ impl Admin {
 
     fn of(&self, table: &TableName) -> TableRequest {
         let nonces = &self.client.inner().nonces;
-        TableRequest {
-            table_name: table.message(),
-            nonce_group: Some(nonces.group()),
-            nonce: Some(nonces.next()),
-        }
+        TableRequest { table_name: table.message(), nonce_group: Some(nonces.group()), nonce: Some(nonces.next()) }
     }
 }
 

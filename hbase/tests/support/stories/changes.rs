@@ -141,7 +141,9 @@ pub(crate) async fn a_filter_is_a_condition_or_is_refused_by_old_servers(client:
         Ok(changed) => {
             assert!(changed);
             assert_eq!(all_versions(&client, &table, "c").await, ["q@6=n", "q@5=m"]);
-            assert!(!client.check_and_mutate(&table, &condition("m"), &put("c", "q", 7, "o")).await.expect("an answer"));
+            assert!(
+                !client.check_and_mutate(&table, &condition("m"), &put("c", "q", 7, "o")).await.expect("an answer")
+            );
         }
         // Before 2.4.
         Err(error) => assert_eq!(all_versions(&client, &table, "c").await, ["q@5=m"], "{error:?}"),
@@ -190,7 +192,8 @@ pub(crate) async fn wrong_requests_name_table_region_row_and_remedy(client: Clie
     let chain = error.chain();
     assert!(chain.contains(table.as_str()) && chain.contains("add the family") && chain.contains("nope"), "{chain}");
     assert!(!error.is_transient());
-    let unknown = Get { columns: vec![hbase::scan::Selection { family: "nope".into(), qualifier: None }], ..Get::new("w") };
+    let unknown =
+        Get { columns: vec![hbase::scan::Selection { family: "nope".into(), qualifier: None }], ..Get::new("w") };
     assert!(matches!(client.get(&table, &unknown).await, Err(Error::RowRefused { .. })));
     let missing = client.get(&TableName::new("nowhere"), &Get::new("w")).await.expect_err("no such table");
     assert!(matches!(missing, Error::TableMissing { .. }), "{missing:?}");
