@@ -12,5 +12,6 @@ mod faults_wire;
 mod golden;
 mod in_process;
 mod real;
+mod scans;
 mod support;
 mod writer;

@@ -10,7 +10,7 @@ use hbase::client::{Client, ClientConfig, Pending, WriteError, WriteReport, Writ
 use hbase::mutation::Durability;
 use hbase::row_block::{Column, MutationKind, RowBlock, RowBlockBuilder};
 use hbase::scan::Visibility;
-use hbase::server::{Cluster, Fault, Reaction};
+use hbase::server::{Cluster, Condition, Reaction, Rule};
 use hbase::table_name::TableName;
 use hbase::wire::cell_block;
 use hbase::wire::frame::Request;
@@ -53,8 +53,9 @@ async fn world(change: impl FnOnce(&mut ClientConfig)) -> World {
 }
 
 impl World {
-    fn fault(&self, reaction: Reaction, times: u32) {
-        self.cluster.inject(Fault { method: Some("Multi"), after: 0, times, reaction });
+    /// A reaction to the next Multis.
+    fn fault(&self, reaction: Reaction, times: u64) {
+        self.cluster.inject(Rule::new(Condition::method("Multi").first(times), reaction));
     }
 
     async fn submit(&self, block: &RowBlock) -> Pending {
@@ -107,14 +108,15 @@ fn versions_of_a_row_never_go_back_whatever_fails() {
         let reactions = [
             Reaction::Disconnect,
             Reaction::LoseAnswer,
-            Reaction::Refuse("NotServingRegionException"),
-            Reaction::Refuse("RegionTooBusyException"),
-            Reaction::Refuse("CallQueueTooBigException"),
+            Reaction::refuse("NotServingRegionException"),
+            Reaction::refuse("RegionTooBusyException"),
+            Reaction::refuse("CallQueueTooBigException"),
         ];
         let world = world(|_| {}).await;
         world.cluster.record();
         for reaction in &reactions {
-            world.cluster.inject(Fault { method: Some("Multi"), after: 3, times: 2, reaction: reaction.clone() });
+            let multis = Condition::method("Multi").numbers(3..5);
+            world.cluster.inject(Rule::new(multis, reaction.clone()));
         }
         let mut writes = Vec::new();
         for version in 2..=80 {
@@ -270,7 +272,7 @@ fn an_overloaded_server_gets_fewer_calls_at_once() {
             world.client.debug_state().servers.iter().map(|server| server.window).collect()
         };
         assert_eq!(windows(&world), [4, 4]);
-        world.fault(Reaction::Refuse("CallQueueTooBigException"), 1);
+        world.fault(Reaction::refuse("CallQueueTooBigException"), 1);
         let report = world.client.write(&world.table, &block(0..10, 2), Durability::SyncWal).await.expect("written");
         assert_eq!(report, WriteReport { rows: 10, calls: 2, resent: 10 });
         let mut windows = windows(&world);
@@ -317,7 +319,8 @@ fn a_client_outlives_the_runtime_of_a_write() {
     other.shutdown_background();
     drop(pending);
     runtime.block_on(async {
-        let written = world.client.write(&world.table, &block(0..600, 3), Durability::SyncWal);
+        let rows = block(0..600, 3);
+        let written = world.client.write(&world.table, &rows, Durability::SyncWal);
         let report = tokio::time::timeout(Duration::from_secs(30), written).await.expect("in time").expect("written");
         assert_eq!(report.rows, 600);
         world.until_idle().await;

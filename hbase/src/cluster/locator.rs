@@ -95,10 +95,16 @@ impl Locator {
 
     /// The region before `end`, for scans that go backwards: the one whose last row is right before it.
     pub(crate) async fn locate_before(&self, table: &TableName, end: &[u8]) -> Result<Arc<Region>, Error> {
+        if let Some(region) = self.table(table).cache().find_before(end) {
+            return Ok(Arc::clone(region));
+        }
         let regions = self.regions(table).await?;
         let before = regions.into_iter().rev().map(|(region, _)| region);
         let mut before = before.filter(|region| end.is_empty() || region.start < end);
-        before.next().map(Arc::new).ok_or_else(|| Error::RegionOffline { table: table.to_string() })
+        let found = before.next().map(Arc::new);
+        let found = found.ok_or_else(|| Error::RegionOffline { table: table.to_string() })?;
+        self.table(table).cache().insert(Arc::clone(&found));
+        Ok(found)
     }
 
     /// All regions of a table that are open, in order, as meta says now.

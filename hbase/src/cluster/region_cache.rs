@@ -28,6 +28,18 @@ impl RegionCache {
         region.contains(row).then_some(region)
     }
 
+    /// The region whose last row is right before `end`, if it is known; an empty `end` is the table's.
+    #[must_use]
+    pub fn find_before(&self, end: &[u8]) -> Option<&Arc<Region>> {
+        let (_, region) = if end.is_empty() {
+            self.regions.last_key_value()?
+        } else {
+            self.regions.range::<[u8], _>((Bound::Unbounded, Bound::Excluded(end))).next_back()?
+        };
+        let reaches = region.end.is_empty() || (!end.is_empty() && &region.end[..] >= end);
+        reaches.then_some(region)
+    }
+
     /// Whether nothing is known.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -130,6 +142,19 @@ mod tests {
         assert!(cache.relocate(&used, "c:3"));
         assert!(!cache.relocate(&used, "d:4"));
         assert_eq!(cache.find(b"x").map(|found| found.server.clone()), Some("c:3".to_owned()));
+    }
+
+    #[test]
+    fn the_region_before_a_row_is_found_without_meta() {
+        let mut cache = RegionCache::default();
+        let (first, last) = (region("", "g", 1), region("p", "", 3));
+        cache.insert(Arc::clone(&first));
+        cache.insert(Arc::clone(&last));
+        assert_eq!(cache.find_before(b"g"), Some(&first), "the border itself belongs to the next region");
+        assert_eq!(cache.find_before(b"c"), Some(&first));
+        assert_eq!(cache.find_before(b"p"), None, "what is right before is not known");
+        assert_eq!(cache.find_before(b"pa"), Some(&last));
+        assert_eq!(cache.find_before(b""), Some(&last));
     }
 
     proptest! {
