@@ -43,7 +43,7 @@ pub enum Error {
         row: String,
         /// What the server says.
         #[source]
-        exception: Exception,
+        exception: Box<Exception>,
     },
     /// The time for the whole operation is over; the cause is that of the last try.
     #[error("not done within {} ms, {tries} tries", elapsed.as_millis())]

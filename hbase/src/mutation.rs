@@ -378,6 +378,9 @@ impl Nonced<'_> {
     }
 }
 
+/// A family that no table has: what servers before 2.4 say does not exist when a condition is a filter.
+const NO_FAMILY: &str = "(a filter as a condition needs HBase 2.4)";
+
 /// What must hold of a row before it is changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -445,11 +448,12 @@ impl Condition {
             Self::Value { family, qualifier, operator, value } => {
                 column(family, qualifier, operator.turned(), binary_comparator(value))
             }
+            // Servers before 2.4 do not see the filter. They get a column of a family that no table has, so that they
+            // refuse at once instead of failing to read the message, over and over.
             Self::Filter { filter, versions } => ConditionMessage {
-                row: row.clone(),
                 time_range: versions.range(),
                 filter: Some(filter.message()),
-                ..ConditionMessage::default()
+                ..column(&Bytes::from_static(NO_FAMILY.as_bytes()), &Bytes::new(), CompareOperator::Equal, no_value())
             },
         }
     }

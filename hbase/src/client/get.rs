@@ -129,11 +129,14 @@ fn action(index: usize, get: &Get) -> ActionMessage {
     ActionMessage { index: Some(index as u32 + 1), get: Some(get.message()), ..ActionMessage::default() }
 }
 
+/// A get and its place in the batch.
+type Placed = (usize, Get);
+
 /// Gets that go to one server in one Multi, with their places in the batch.
 #[derive(Debug)]
 struct Call {
     server: String,
-    regions: Vec<(Arc<Region>, Vec<(usize, Get)>)>,
+    regions: Vec<(Arc<Region>, Vec<Placed>)>,
 }
 
 /// Gets under way.

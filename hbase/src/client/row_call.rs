@@ -47,7 +47,7 @@ pub(super) fn about_row(table: &TableName, region: &Region, row: &Bytes, error: 
             table: table.to_string(),
             region: String::from_utf8_lossy(region.encoded_name()).into_owned(),
             row: escaped(row),
-            exception,
+            exception: Box::new(exception),
         },
         other => other,
     }

@@ -16,10 +16,10 @@ use crate::wire::message::{
     FlushRegionResponse, GetClusterStatusResponse, GetCompletedSnapshotsResponse, GetRegionInfoRequest,
     GetRegionInfoResponse, GetSchemaAlterStatusResponse, HBaseVersionMessage, IsDoneResponse,
     IsSplitOrMergeEnabledRequest, ListNamespaceDescriptorsResponse, LiveServerInfo, MergeTableRegionsRequest,
-    ModifyTableRequest, NamespaceHolder, NamespaceNameRequest, ProcedureResponse, RegionLoadMessage, RegionSpecifier,
-    ServerLoadMessage, SetBalancerRunningRequest, SetBalancerRunningResponse, SetSplitOrMergeEnabledRequest,
-    SetSplitOrMergeEnabledResponse, SnapshotDescription, SnapshotRequest, SnapshotResponse, TruncateTableRequest,
-    YesOrNo,
+    ModifyTableRequest, NamespaceHolder, NamespaceNameRequest, ProcedureRequest, ProcedureResponse, RegionLoadMessage,
+    RegionSpecifier, ServerLoadMessage, SetBalancerRunningRequest, SetBalancerRunningResponse,
+    SetSplitOrMergeEnabledRequest, SetSplitOrMergeEnabledResponse, SnapshotDescription, SnapshotRequest,
+    SnapshotResponse, TruncateTableRequest, YesOrNo,
 };
 
 /// The version that the master tells.
@@ -43,6 +43,7 @@ pub(super) fn master(state: &State, method: &str, message: Bytes) -> Result<Opti
         "CreateNamespace" | "DeleteNamespace" | "ListNamespaceDescriptors" | "GetNamespaceDescriptor" => {
             namespaces(state, method, message).map(Some)
         }
+        "ExecProcedure" | "IsProcedureDone" => flush_table(state, method, &read(message)?).map(Some),
         "MergeTableRegions" => {
             merge(state, &read(message)?)?;
             Ok(Some(DONE.encode_to_vec()))
@@ -50,6 +51,20 @@ pub(super) fn master(state: &State, method: &str, message: Bytes) -> Result<Opti
         "GetClusterStatus" => Ok(Some(GetClusterStatusResponse { cluster_status: status(state) }.encode_to_vec())),
         _ => switches(state, method, message),
     }
+}
+
+/// The Java client's way to flush a table. There are no files, so it is done when it is asked for.
+fn flush_table(state: &State, method: &str, request: &ProcedureRequest) -> Result<Vec<u8>, Exception> {
+    let procedure = request.procedure.clone().unwrap_or_default();
+    if procedure.signature != "flush-table-proc" {
+        return Err(refusal("DoNotRetryIOException", format!("procedure {} is not served here", procedure.signature)));
+    }
+    let table = TableName::new(procedure.instance.as_deref().unwrap_or_default());
+    state.is_enabled(&table).ok_or_else(|| refusal("TableNotFoundException", table.as_str()))?;
+    Ok(match method {
+        "IsProcedureDone" => IsDoneResponse { done: Some(true) }.encode_to_vec(),
+        _ => SnapshotResponse { expected_timeout: 60_000 }.encode_to_vec(),
+    })
 }
 
 fn schema(state: &State, method: &str, message: Bytes) -> Result<Vec<u8>, Exception> {

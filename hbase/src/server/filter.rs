@@ -216,7 +216,9 @@ impl Node {
                 *is_excluded
             }
             Self::All(nodes) => {
-                nodes.iter_mut().fold(false, |excluded, node| node.excludes_key(key, is_reversed) || excluded)
+                // Every one is asked: each remembers the row.
+                let excluding = nodes.iter_mut().map(|node| node.excludes_key(key, is_reversed));
+                excluding.filter(|excludes| *excludes).count() > 0
             }
             Self::Any(branches) => {
                 for branch in branches.iter_mut() {

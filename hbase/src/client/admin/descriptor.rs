@@ -5,6 +5,10 @@ use bytes::Bytes;
 use crate::table_name::TableName;
 use crate::wire::message::{BytesBytesPair, ColumnFamilySchema, NameStringPair, TableSchema};
 
+/// The one attribute that servers of 1.x fail on when it is left out (`HColumnDescriptor.getMaxVersions`), with the
+/// value that all servers give it.
+const VERSIONS: (&str, &str) = ("VERSIONS", "1");
+
 /// A column family with its attributes as HBase writes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Family {
@@ -69,9 +73,13 @@ pub(crate) fn family_schema(family: &Family) -> ColumnFamilySchema {
         second: Bytes::copy_from_slice(value.as_bytes()),
     };
     let setting = |(name, value): &(String, String)| NameStringPair { name: name.clone(), value: value.clone() };
+    let mut attributes: Vec<BytesBytesPair> = family.attributes.iter().map(pair).collect();
+    if family.attribute(VERSIONS.0).is_none() {
+        attributes.push(pair(&(VERSIONS.0.to_owned(), VERSIONS.1.to_owned())));
+    }
     ColumnFamilySchema {
         name: Bytes::copy_from_slice(family.name.as_bytes()),
-        attributes: family.attributes.iter().map(pair).collect(),
+        attributes,
         configuration: family.configuration.iter().map(setting).collect(),
     }
 }

@@ -60,6 +60,25 @@ pub struct GetCompletedSnapshotsResponse {
     pub snapshots: Vec<SnapshotDescription>,
 }
 
+/// Request of `ExecProcedure` and `IsProcedureDone`.
+#[derive(Clone, PartialEq, Message)]
+pub struct ProcedureRequest {
+    /// The procedure.
+    #[prost(message, optional, tag = "1")]
+    pub procedure: Option<ProcedureDescription>,
+}
+
+/// A procedure that masters hand to all region servers (`flush-table-proc`).
+#[derive(Clone, PartialEq, Message)]
+pub struct ProcedureDescription {
+    /// Its kind.
+    #[prost(string, required, tag = "1")]
+    pub signature: String,
+    /// What it is for: a table.
+    #[prost(string, optional, tag = "2")]
+    pub instance: Option<String>,
+}
+
 /// A namespace.
 #[derive(Clone, PartialEq, Message)]
 pub struct NamespaceMessage {
