@@ -75,6 +75,14 @@ pub struct Cell {
     pub value: Bytes,
 }
 
+impl Cell {
+    /// What the cell takes in memory, near enough for bounds: its bytes and its own size.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + self.row.len() + self.family.len() + self.qualifier.len() + self.value.len()
+    }
+}
+
 impl Ord for Cell {
     /// Row, family and qualifier ascending; then the newest timestamp first; then markers before values.
     fn cmp(&self, other: &Self) -> Ordering {

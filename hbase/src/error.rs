@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exception::Exception;
+use crate::misuse::Misuse;
 use crate::rpc::connection::{CallError, ConnectionError};
 use crate::wire::WireError;
 
@@ -37,8 +38,32 @@ pub enum Error {
         source: Option<Box<Error>>,
     },
     /// The server refuses for good.
-    #[error("the server refuses for good")]
+    #[error("the server refuses for good{}", _0.advice())]
     Refused(#[source] Exception),
+    /// The request is one that no server would carry out; nothing was sent.
+    #[error("ask table {table} about row {row}")]
+    Misuse {
+        /// The table.
+        table: String,
+        /// The row, escaped; the start of a scan.
+        row: String,
+        /// What is wrong and what to do.
+        #[source]
+        misuse: Misuse,
+    },
+    /// The server refuses a request about one row for good.
+    #[error("row {row} of region {region} of table {table} is refused for good{}", exception.advice())]
+    RowRefused {
+        /// The table.
+        table: String,
+        /// The region, by the hash in its name.
+        region: String,
+        /// The row, escaped.
+        row: String,
+        /// What the server says.
+        #[source]
+        exception: Box<Exception>,
+    },
     /// The time for the whole operation is over; the cause is that of the last try.
     #[error("not done within {} ms, {tries} tries", elapsed.as_millis())]
     TimedOut {
@@ -116,6 +141,8 @@ impl Error {
             | Self::TableDisabled { .. }
             | Self::VersionTooOld { .. }
             | Self::Refused(_)
+            | Self::Misuse { .. }
+            | Self::RowRefused { .. }
             | Self::Wire(_)
             | Self::Io(_) => false,
             // A certificate that nobody trusts stays so; a server that is down does not.

@@ -165,6 +165,26 @@ impl Exception {
         }
     }
 
+    /// What the operator can do about a refusal, to stand behind the sentence that tells of it; empty if only the
+    /// server's own words can say.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        match self.class.strip_prefix(PREFIX).unwrap_or(&self.class) {
+            "regionserver.NoSuchColumnFamilyException" => "; add the family to the table or name one that it has",
+            "TableNotFoundException" => "; create the table or correct its name",
+            "TableNotEnabledException" => "; enable the table",
+            "TableNotDisabledException" => "; disable the table first",
+            "TableExistsException" => "; drop the table first or use another name",
+            "NamespaceNotFoundException" => "; create the namespace or correct its name",
+            "NamespaceExistException" => "; the namespace is there already",
+            "client.RowTooBigException" => "; read fewer columns at a time",
+            "exceptions.RequestTooBigException" => "; send less in one request",
+            "quotas.SpaceLimitingException" | "quotas.QuotaExceededException" => "; the quota is used up",
+            "security.AccessDeniedException" => "; grant the user the right it lacks",
+            _ => "",
+        }
+    }
+
     /// Whether one bad row can make the server refuse all rows that came with it in one region action: the size check
     /// and the space quota run while the action is unpacked, and their exception is copied onto every mutation of it
     /// (`RSRpcServices.doBatchOp`, 2.4+).

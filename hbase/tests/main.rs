@@ -15,6 +15,7 @@ mod real;
 mod real_roads;
 mod real_security;
 mod roads;
+mod scans;
 mod security;
 mod support;
 mod writer;

@@ -65,7 +65,7 @@ fn the_java_client_works_on_the_cluster_in_process() {
     cluster.record();
     let Registry::Rpc { servers } = cluster.registry() else { panic!("clusters in process have an RPC registry") };
     let said = run(&variable("HALCYON_GREEN_VERSION"), "ClientProbe", &[&format!("rpc={}", servers[0]), "probe"]);
-    assert!(said.contains("26 claims passed"), "{said}");
+    assert!(said.contains("39 claims passed"), "{said}");
     keep_frames(&cluster);
 }
 
@@ -99,5 +99,5 @@ fn the_same_claims_hold_on_the_real_cluster() {
     let place = format!("rpc={}", variable("HALCYON_GREEN_RPC"));
     let table = format!("probe_{}", std::process::id());
     let said = run(&variable("HALCYON_GREEN_VERSION"), "ClientProbe", &[&place, &table]);
-    assert!(said.contains("26 claims passed"), "{said}");
+    assert!(said.contains("39 claims passed"), "{said}");
 }

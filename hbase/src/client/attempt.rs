@@ -58,6 +58,11 @@ impl Attempts {
         }
     }
 
+    /// Tries that failed.
+    pub(super) fn tries(&self) -> u32 {
+        self.tries
+    }
+
     /// Progress was made: the operation's time begins anew (scans).
     pub(super) fn restart(&mut self) {
         let whole = self.deadline - self.began;

@@ -2,9 +2,14 @@
 
 pub mod admin;
 mod attempt;
+mod get;
+mod mutate;
+pub mod region_scanner;
 pub mod retry;
 pub mod roads;
+mod row_call;
 pub(crate) mod scan_call;
+mod scan_call_ahead;
 pub mod scanner;
 mod token;
 pub mod writer;
@@ -13,11 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::admin::Admin;
-use self::attempt::Attempts;
+use self::mutate::Nonces;
 use self::retry::Backoff;
 use self::scanner::Scanner;
 use self::writer::Writer;
-use crate::cell::Cell;
 use crate::cluster::directory::Directory;
 use crate::cluster::locator::Locator;
 use crate::cluster::meta::Region;
@@ -28,12 +32,10 @@ use crate::row_block::RowBlock;
 use crate::rpc::connection::{CallError, ConnectionError};
 use crate::rpc::dial::Dialer;
 use crate::rpc::liveness::Limits;
-use crate::rpc::pool::{Pool, PoolConfig, Service};
-use crate::scan::{Get, Scan, region_specifier};
+use crate::rpc::pool::{Pool, PoolConfig};
+use crate::scan::Scan;
 use crate::security::Security;
 use crate::table_name::TableName;
-use crate::wire::cell_block::CellReader;
-use crate::wire::message::{GetRequest, GetResponse};
 
 pub use self::writer::{DebugState, Pending, WriteError, WriteReport, WriterConfig};
 pub use crate::rpc::codec::AbsentCodec;
@@ -125,6 +127,7 @@ pub(crate) struct Inner {
     pub(crate) directory: Arc<Directory>,
     pub(crate) locator: Locator,
     pub(crate) writer: Writer,
+    pub(crate) nonces: Nonces,
 }
 
 impl Client {
@@ -138,7 +141,7 @@ impl Client {
         let patience = (config.rpc_timeout, config.backoff);
         let locator = Locator::new(Arc::clone(&directory), Arc::clone(&pool), patience);
         let writer = Writer::new(&config);
-        Self { inner: Arc::new(Inner { config, pool, directory, locator, writer }) }
+        Self { inner: Arc::new(Inner { config, pool, directory, locator, writer, nonces: Nonces::new() }) }
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -151,45 +154,6 @@ impl Client {
     /// [`Error`].
     pub async fn cluster_id(&self) -> Result<String, Error> {
         self.inner.directory.cluster_id(self.inner.config.rpc_timeout).await
-    }
-
-    /// Cells of one row, in order; empty if there are none. Cancel safe.
-    ///
-    /// # Errors
-    /// [`Error`], after the operation's time or at once if trying again is useless.
-    pub async fn get(&self, table: &TableName, get: &Get) -> Result<Vec<Cell>, Error> {
-        let mut attempts = Attempts::new(&self.inner.config);
-        loop {
-            let region = match self.inner.locator.locate(table, &get.row).await {
-                Ok(region) => region,
-                Err(error) => {
-                    attempts.failed(error).await?;
-                    continue;
-                }
-            };
-            match self.try_get(&region, get, attempts.call_timeout()).await {
-                Ok(cells) => return Ok(cells),
-                Err(error) => {
-                    self.note(table, &region, &error);
-                    attempts.failed(error).await?;
-                }
-            }
-        }
-    }
-
-    async fn try_get(&self, region: &Region, get: &Get, timeout: Duration) -> Result<Vec<Cell>, Error> {
-        let connection = self.inner.pool.get(&region.server, Service::Client).await?;
-        let request = GetRequest { region: region_specifier(&region.name), get: get.message() };
-        let (answer, block): (GetResponse, _) = connection.call(("Get", "GetResponse"), &request, timeout).await?;
-        let mut reader = CellReader::new(block);
-        let mut cells = Vec::new();
-        while let Some(cell) = reader.next_cell()? {
-            cells.push(cell);
-        }
-        for cell in answer.result.map(|result| result.cell).unwrap_or_default() {
-            cells.push(scan_call::cell_of(cell)?);
-        }
-        Ok(cells)
     }
 
     /// Reads rows in order. Nothing is sent before the first row is asked for.

@@ -172,6 +172,7 @@ mod tests {
         assert_eq!(cache.find_before(b"g").map(|found| found.sequence), Some(1));
         assert_eq!(cache.find_before(b"c").map(|found| found.sequence), Some(1), "a key inside");
         assert_eq!(cache.find_before(b"p"), None, "a hole");
+        assert_eq!(cache.find_before(b"pa").map(|found| found.sequence), Some(3));
         assert_eq!(cache.find_before(b"").map(|found| found.sequence), Some(3));
     }
 

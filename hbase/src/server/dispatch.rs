@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
+use super::admin;
 use super::answer::Reply;
 use super::data::Data;
 use super::fault::Verdict;
@@ -31,6 +32,7 @@ pub(super) fn dispatch(
     match (service, role) {
         ("ClientMetaService", _) => master::registry(state, method).map(bare),
         ("MasterService", Role::Master) => master::master(state, method, request.message).map(bare),
+        ("AdminService", Role::RegionServer(data)) => admin::region_server(data, method, request.message).map(bare),
         ("ClientService", Role::RegionServer(data)) => client(data, method, request, verdict),
         (service, _) => {
             let text = format!("java.lang.UnsupportedOperationException: {service}.{method}");
@@ -49,7 +51,10 @@ fn client(data: &Data, method: &str, request: Request, verdict: &Verdict) -> Res
             let (response, cells) = data.get(&read(message)?)?;
             (response.encode_to_vec(), cells)
         }
-        "Mutate" => (data.mutate(&read(message)?, cells)?.encode_to_vec(), Bytes::new()),
+        "Mutate" => {
+            let (response, cells) = data.mutate(&read(message)?, cells)?;
+            (response.encode_to_vec(), cells)
+        }
         "Multi" => {
             let (response, cells) = data.multi(read(message)?, cells, verdict);
             (response.encode_to_vec(), cells)

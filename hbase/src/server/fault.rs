@@ -59,13 +59,24 @@ impl Verdict {
 
     /// What refuses a call of one row.
     pub(super) fn single(&self) -> Option<&Refusal> {
-        let region = self.regions.first()?;
-        region.refused.as_ref().or(region.poison.as_ref()).or_else(|| region.actions.get(&0))
+        self.regions.first()?.any()
     }
 
     /// What changes before a call of one row.
     pub(super) fn change(&self) -> Option<&Change> {
         self.regions.first()?.change.as_ref()
+    }
+}
+
+impl RegionVerdict {
+    /// What refuses the action at a place of a region action that is not refused as a whole.
+    pub(super) fn action(&self, place: usize) -> Option<&Refusal> {
+        self.poison.as_ref().or_else(|| self.actions.get(&place))
+    }
+
+    /// What refuses actions that are carried out together or not at all.
+    pub(super) fn any(&self) -> Option<&Refusal> {
+        self.refused.as_ref().or(self.poison.as_ref()).or_else(|| self.actions.values().next())
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
+use super::admin;
 use super::state::{State, refusal};
 use crate::client::admin::{TableDescriptor, descriptor_of, schema_of};
 use crate::exception::Exception;
@@ -53,6 +54,9 @@ pub(super) fn registry(state: &State, method: &str) -> Result<Vec<u8>, Exception
 
 /// Answers a call of the master.
 pub(super) fn master(state: &State, method: &str, message: Bytes) -> Result<Vec<u8>, Exception> {
+    if let Some(answer) = admin::master(state, method, message.clone())? {
+        return Ok(answer);
+    }
     Ok(match method {
         "IsMasterRunning" => IsMasterRunningResponse { is_master_running: true }.encode_to_vec(),
         "CreateTable" => {

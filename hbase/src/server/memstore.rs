@@ -130,6 +130,10 @@ impl KeyValue {
         self.bytes.slice(ROW..ROW + usize::from(self.outline.row_bytes))
     }
 
+    fn family(&self) -> &[u8] {
+        self.outline.family(&self.bytes)
+    }
+
     pub(super) fn cell(&self) -> Cell {
         let outline = &self.outline;
         Cell {
@@ -209,6 +213,19 @@ impl MemStore {
     /// The cells of a row.
     pub(super) fn row(&self, row: &Bytes) -> &[KeyValue] {
         self.rows.get(&self.key(row)).map_or(&[], Vec::as_slice)
+    }
+
+    /// All cells, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &KeyValue> {
+        self.rows.values().flatten()
+    }
+
+    /// Keeps only the cells of some families.
+    pub(super) fn retain_families(&mut self, is_kept: impl Fn(&[u8]) -> bool) {
+        self.rows.retain(|_, cells| {
+            cells.retain(|cell| is_kept(cell.family()));
+            !cells.is_empty()
+        });
     }
 
     /// The first row from a bound on.
@@ -296,7 +313,22 @@ mod tests {
                 store.insert(KeyValue::of(&cell).expect("a cell"));
                 model.insert(identity(&cell), cell);
             }
+            prop_assert_eq!(store.iter().map(KeyValue::cell).collect::<Vec<_>>(), all(&store));
             prop_assert_eq!(all(&store), model.into_values().collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn families_that_are_dropped_leave_no_cell_and_no_row(
+            cells in prop::collection::vec(any_cell(), 0..40),
+            dropped in prop::collection::vec(b'a'..b'd', 0..3),
+        ) {
+            let mut store = MemStore::default();
+            cells.iter().for_each(|cell| store.insert(KeyValue::of(cell).expect("a cell")));
+            let mut expected = all(&store);
+            expected.retain(|cell| cell.family != dropped);
+            store.retain_families(|family| family != dropped);
+            prop_assert_eq!(store.rows.len(), expected.chunk_by(|a, b| a.row == b.row).count());
+            prop_assert_eq!(all(&store), expected);
         }
 
         #[test]

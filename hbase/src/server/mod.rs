@@ -1,8 +1,8 @@
 //! Region servers in memory that speak the real wire on real ports: for tests and embedded demos.
 //!
 //! A [`Cluster`] has one master, some region servers and a real `hbase:meta`; HBase's Java client can make a table on
-//! it, write, read, scan and delete. What it does not serve it refuses by name: conditions, increments, appends,
-//! filters, coprocessors. Nothing is kept after [`Cluster::shutdown`].
+//! it, write, read, scan and delete. What it does not serve it refuses by name: coprocessors, quotas, replication, filters
+//! and comparators beyond those of [`crate::filter`]. Nothing is kept after [`Cluster::shutdown`].
 //!
 //! It misbehaves on command: a [`Rule`] says where ([`Condition`]) what ([`Reaction`]) happens to calls, region actions
 //! and single actions, for the cluster's life ([`Cluster::inject`]) or while a guard lives ([`Cluster::inject_while`]).
@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod admin;
 mod answer;
 mod bulk;
 mod change;
@@ -31,14 +32,19 @@ mod connection;
 mod data;
 mod dispatch;
 mod fault;
+mod filter;
 mod handlers;
 mod master;
 mod memstore;
+mod multi;
+mod mutate;
 mod node;
 mod outbox;
 mod reaction;
 mod refusal;
 mod region;
+mod scanner;
+mod schema;
 mod state;
 mod store;
 mod subject;
@@ -85,7 +91,7 @@ pub struct Counts {
 pub struct Cluster {
     state: Arc<State>,
     master: Node,
-    _nodes: Arc<Nodes>,
+    nodes: Arc<Nodes>,
 }
 
 impl Cluster {
@@ -119,7 +125,7 @@ impl Cluster {
         for server in 0..region_servers {
             state.start_server(server).await?;
         }
-        Ok(Self { state, master, _nodes: nodes })
+        Ok(Self { state, master, nodes })
     }
 
     /// Where clients find the cluster.
@@ -222,6 +228,17 @@ impl Cluster {
             }
         }
         cells
+    }
+
+    /// Sets how long a scanner lives that no call touches (`hbase.client.scanner.timeout.period`; 60 s at first).
+    pub fn set_scanner_lease(&self, lease: std::time::Duration) {
+        self.state.scanner_lease_ms.store(u64::try_from(lease.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Scanners that clients have left open on all servers.
+    #[must_use]
+    pub fn open_scanners(&self) -> usize {
+        self.nodes.open_scanners()
     }
 
     /// Adds a rule for as long as the cluster lives. Rules are asked in the order in which they were added.

@@ -21,9 +21,13 @@ pub(super) enum Role {
 impl Role {
     /// The region server's index.
     pub(super) fn server(&self) -> Option<usize> {
+        self.data().map(|data| data.server())
+    }
+
+    fn data(&self) -> Option<&Arc<Data>> {
         match self {
             Self::Master => None,
-            Self::RegionServer(data) => Some(data.server()),
+            Self::RegionServer(data) => Some(data),
         }
     }
 }
@@ -34,6 +38,8 @@ impl Role {
 pub(super) struct Node {
     accepting: JoinHandle<()>,
     pub(super) port: u16,
+    /// What a region server remembers; nothing once it is stopped.
+    data: Option<Arc<Data>>,
 }
 
 impl Drop for Node {
@@ -48,6 +54,7 @@ impl Node {
         let listener = bind(port)?;
         let port = listener.local_addr()?.port();
         let handlers = Arc::new(Handlers::new(state.config.handlers));
+        let data = role.data().cloned();
         let accepting = tokio::spawn(async move {
             // Aborting this task drops the set, and that aborts every connection.
             let mut connections = JoinSet::new();
@@ -62,7 +69,7 @@ impl Node {
                 }
             }
         });
-        Ok(Self { accepting, port })
+        Ok(Self { accepting, port, data })
     }
 }
 
@@ -96,9 +103,17 @@ impl Nodes {
 
     /// Stops a server.
     pub(super) fn stop(&self, server: usize) {
-        if let Some(Some(node)) = self.nodes().get(server) {
+        if let Some(Some(node)) = self.nodes().get_mut(server) {
             node.accepting.abort();
+            node.data = None;
         }
+    }
+
+    /// Scanners that are open on those that run.
+    pub(super) fn open_scanners(&self) -> usize {
+        let nodes = self.nodes();
+        let running = nodes.iter().flatten().filter_map(|node| node.data.as_ref());
+        running.map(|data| data.open_scanners()).sum()
     }
 
     /// Waits until nothing of a server that was stopped is left.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use prost::Message;
@@ -14,6 +14,7 @@ use super::data::Data;
 use super::fault::Rules;
 use super::node::{Node, Nodes, Role};
 use super::region::Region;
+use super::schema::Catalog;
 use super::store::Store;
 use crate::cell::{Cell, CellKind};
 use crate::client::admin::{Family, TableDescriptor};
@@ -76,10 +77,10 @@ impl ServerSlot {
 }
 
 #[derive(Debug)]
-struct Table {
-    descriptor: TableDescriptor,
-    is_enabled: bool,
-    regions: BTreeMap<Bytes, Arc<Region>>,
+pub(super) struct Table {
+    pub(super) descriptor: TableDescriptor,
+    pub(super) is_enabled: bool,
+    pub(super) regions: BTreeMap<Bytes, Arc<Region>>,
 }
 
 /// The whole cluster.
@@ -94,8 +95,11 @@ pub(super) struct State {
     pub(super) recorded: Mutex<Option<Vec<Recorded>>>,
     /// The region servers' processes, which hold this state themselves.
     nodes: Weak<Nodes>,
+    /// How long an idle scanner lives, in ms.
+    pub(super) scanner_lease_ms: AtomicU64,
+    pub(super) catalog: Mutex<Catalog>,
     meta: Arc<Region>,
-    tables: RwLock<BTreeMap<TableName, Table>>,
+    pub(super) tables: RwLock<BTreeMap<TableName, Table>>,
     last_id: AtomicU64,
     next_server: AtomicUsize,
 }
@@ -112,6 +116,8 @@ impl State {
             servers: Mutex::default(),
             rules: Rules::default(),
             recorded: Mutex::default(),
+            scanner_lease_ms: AtomicU64::new(60_000),
+            catalog: Mutex::default(),
             meta: Arc::new(Region::meta(&[Family::new("info").with("VERSIONS", "3"), Family::new("table")])),
             tables: RwLock::default(),
             last_id: AtomicU64::new(now),
@@ -134,6 +140,10 @@ impl State {
             let (service, method) = (service.to_owned(), method.to_owned());
             recorded.push(Recorded { service, method, bytes: bytes.clone() });
         }
+    }
+
+    pub(super) fn scanner_lease(&self) -> Duration {
+        Duration::from_millis(self.scanner_lease_ms.load(Ordering::Relaxed))
     }
 
     /// Region ids and start codes: time-like, never the same twice.
@@ -187,6 +197,7 @@ impl State {
         splits.sort();
         splits.dedup();
         let name = descriptor.name.clone();
+        self.check_namespace(&name)?;
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         if tables.contains_key(&name) {
             return Err(refusal("TableExistsException", name.as_str()));

@@ -164,6 +164,16 @@ impl Store {
         self.cells = kept;
     }
 
+    /// All cells there are, markers and what they mask among them, in order.
+    pub(super) fn all(&self) -> Vec<Cell> {
+        self.cells.iter().map(KeyValue::cell).collect()
+    }
+
+    /// Keeps only the cells of some families.
+    pub(super) fn retain_families(&mut self, is_kept: impl Fn(&[u8]) -> bool) {
+        self.cells.retain_families(is_kept);
+    }
+
     /// Cuts the store: what is at or behind `row` is returned.
     pub(super) fn split_off(&mut self, row: &Bytes) -> Self {
         Self { cells: self.cells.split_off(row) }
@@ -276,7 +286,37 @@ mod tests {
         assert!(rows.windows(2).all(|pair| ordered(pair[0], pair[1])));
     }
 
+    /// Of every column the newest puts that no marker masks, in a range of times.
+    fn visible(list: &[Cell], most: usize, (from, to): (i64, i64)) -> Vec<(u8, i64, u8)> {
+        let is_masked = |put: &Cell| {
+            list.iter().any(|marker| match marker.kind {
+                CellKind::Put => false,
+                CellKind::Delete => marker.qualifier == put.qualifier && marker.timestamp == put.timestamp,
+                CellKind::DeleteColumn => marker.qualifier == put.qualifier && put.timestamp <= marker.timestamp,
+                CellKind::DeleteFamily => put.timestamp <= marker.timestamp,
+                CellKind::DeleteFamilyVersion => put.timestamp == marker.timestamp,
+            })
+        };
+        let mut found = Vec::new();
+        for qualifier in 1..4_u8 {
+            let is_wanted = |cell: &&Cell| {
+                cell.kind == CellKind::Put
+                    && cell.qualifier[0] == qualifier
+                    && (from..to).contains(&cell.timestamp)
+                    && !is_masked(cell)
+            };
+            let mut puts: Vec<&Cell> = list.iter().filter(is_wanted).collect();
+            puts.sort_by_key(|cell| -cell.timestamp);
+            found.extend(puts.iter().take(most).map(|cell| (qualifier, cell.timestamp, cell.value[0])));
+        }
+        found
+    }
+
     fn any_cells() -> impl Strategy<Value = Vec<Cell>> {
+        prop::collection::vec(any_cell(), 0..25)
+    }
+
+    fn any_cell() -> impl Strategy<Value = Cell> {
         let kind = prop::sample::select(vec![
             CellKind::Put,
             CellKind::Put,
@@ -286,8 +326,7 @@ mod tests {
             CellKind::DeleteFamily,
             CellKind::DeleteFamilyVersion,
         ]);
-        let cell = (1_u8..4, 0_i64..8, kind, any::<u8>()).prop_map(|(q, at, kind, value)| cell(q, at, kind, value));
-        prop::collection::vec(cell, 0..25)
+        (1_u8..4, 0_i64..8, kind, any::<u8>()).prop_map(|(q, at, kind, value)| cell(q, at, kind, value))
     }
 
     proptest! {
@@ -315,6 +354,32 @@ mod tests {
                 expected.extend(puts.iter().take(wanted.min(kept)).map(|cell| (qualifier, cell.timestamp, cell.value[0])));
             }
             prop_assert_eq!(seen(&store, &view(wanted), kept), expected);
+        }
+
+        /// The naive model keeps every cell in a list and asks of every put whether a marker masks it; a major
+        /// compaction of the list keeps what all reads of all versions show. Reads have time ranges and versions.
+        #[test]
+        fn reads_see_what_a_list_shows_through_ranges_and_compactions(
+            steps in prop::collection::vec(prop_oneof![9 => any_cell().prop_map(Some), 1 => Just(None)], 0..40),
+            wanted in 1_usize..4,
+            kept in 1_usize..4,
+            (from, length) in (0_i64..8, 1_i64..9),
+        ) {
+            let mut store = Store::default();
+            let mut list: Vec<Cell> = Vec::new();
+            for step in steps {
+                let Some(cell) = step else {
+                    store.major_compact(&keeps(kept), 0);
+                    let all = visible(&list, kept, (0, i64::MAX));
+                    list.retain(|cell| cell.kind == CellKind::Put && all.contains(&(cell.qualifier[0], cell.timestamp, cell.value[0])));
+                    continue;
+                };
+                list.retain(|old| (&old.qualifier, old.timestamp, old.kind) != (&cell.qualifier, cell.timestamp, cell.kind));
+                list.push(cell.clone());
+                store.apply(cell, 0);
+            }
+            let view = View { from, to: from + length, ..view(wanted) };
+            prop_assert_eq!(seen(&store, &view, kept), visible(&list, wanted.min(kept), (from, from + length)));
         }
     }
 }

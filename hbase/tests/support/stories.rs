@@ -1,5 +1,9 @@
 //! Stories of the `hbase` client that are true on every cluster: real ones of any version, and the one in process.
 
+mod changes;
+mod operations;
+mod scans;
+
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,6 +17,10 @@ use hbase::registry::Registry;
 use hbase::row_block::{Column, MutationKind, RowBlock, RowBlockBuilder};
 use hbase::scan::{Direction, Get, Scan, Versions, Visibility};
 use hbase::table_name::TableName;
+
+pub(crate) use self::changes::*;
+pub(crate) use self::operations::*;
+pub(crate) use self::scans::*;
 
 const OPERATION: Duration = Duration::from_secs(60);
 
@@ -81,6 +89,27 @@ macro_rules! client_stories {
             refusals_name_the_rows_and_spare_their_neighbours
             a_missing_table_is_named_at_once
             tables_are_listed_and_described
+            filters_leave_out_the_rows_that_do_not_pass
+            filters_leave_out_the_cells_that_do_not_pass
+            scans_show_the_versions_and_columns_asked_for
+            a_renewed_scanner_goes_on_where_it_was
+            many_regions_are_scanned_at_once
+            many_gets_are_answered_each_at_its_place
+            gets_that_do_not_fit_one_answer_are_asked_again
+            existence_is_told_without_cells
+            every_shape_of_delete_deletes_what_it_says
+            a_condition_decides_whether_a_row_changes
+            a_filter_is_a_condition_or_is_refused_by_old_servers
+            mutations_of_a_row_are_made_together_or_not_at_all
+            counters_count_and_values_grow
+            wrong_requests_name_table_region_row_and_remedy
+            families_come_change_and_go
+            a_truncated_table_is_empty_and_keeps_its_regions_or_not
+            merged_regions_have_the_rows_of_both
+            a_major_compaction_drops_markers_and_what_they_mask
+            a_snapshot_is_kept_cloned_and_restored
+            namespaces_hold_tables
+            the_cluster_tells_its_state_and_obeys_its_switches
         }
     };
     ($on:ident: $($story:ident)*) => {

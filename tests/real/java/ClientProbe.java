@@ -4,6 +4,7 @@ import java.util.*;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.hbase.*;
 import org.apache.hadoop.hbase.client.*;
+import org.apache.hadoop.hbase.filter.*;
 import org.apache.hadoop.hbase.util.Bytes;
 
 public class ClientProbe {
@@ -97,6 +98,20 @@ public class ClientProbe {
         both.add(put("both", "x", 3, "1")); both.add((Mutation) new Delete(b("both")).addColumns(F, b("y"), 2));
         table.mutateRow(both);
         same("one row's mutations are atomic", "x@3=1", show(table.get(new Get(b("both")))));
+        same("a condition that holds lets a put through", true, table.checkAndMutate(b("both"), F).qualifier(b("x")).ifEquals(b("1")).thenPut(put("both", "x", 4, "2")));
+        same("one that does not hold stops it", false, table.checkAndMutate(b("both"), F).qualifier(b("x")).ifEquals(b("1")).thenPut(put("both", "x", 5, "3")));
+        same("a value is compared with what is stored", false, table.checkAndMutate(b("both"), F).qualifier(b("x")).ifMatches(CompareOperator.GREATER, b("1")).thenPut(put("both", "x", 6, "3")));
+        same("an absent column is a condition", true, table.checkAndMutate(b("both"), F).qualifier(b("none")).ifNotExists().thenDelete(new Delete(b("both")).addColumns(F, b("y"), 9)));
+        same("a filter is a condition", true, table.checkAndMutate(CheckAndMutate.newBuilder(b("both")).ifMatches(new SingleColumnValueFilter(F, b("x"), CompareOperator.EQUAL, b("2"))).build(put("both", "z", 7, "f"))).isSuccess());
+        same("a counter counts", "5 7", table.incrementColumnValue(b("count"), F, b("n"), 5) + " " + table.incrementColumnValue(b("count"), F, b("n"), 2));
+        same("a value grows", "abab", Bytes.toString(table.append(new Append(b("grow")).addColumn(F, b("t"), b("ab"))).getValue(F, b("t"))) + Bytes.toString(table.append(new Append(b("grow")).addColumn(F, b("t"), b(""))).getValue(F, b("t"))));
+        same("rows are filtered by their beginning", "m000 m001 m002 m003 m004 m005 m006 m007 m008 m009", keys(table, new Scan().setFilter(new PrefixFilter(b("m00")))));
+        same("a page ends inside its region", "m000 m001 m002", keys(table, new Scan().withStartRow(b("m")).withStopRow(b("n")).setFilter(new PageFilter(3))));
+        same("rows are filtered by a value", "m007", keys(table, new Scan().withStartRow(b("m")).withStopRow(b("n")).setFilter(new SingleColumnValueFilter(F, b("q"), CompareOperator.EQUAL, b("v7")))));
+        same("filters are joined", "m007 m100", keys(table, new Scan().withStartRow(b("m")).withStopRow(b("n")).setFilter(new FilterList(FilterList.Operator.MUST_PASS_ONE, new SingleColumnValueFilter(F, b("q"), CompareOperator.EQUAL, b("v7")), new FilterList(new PrefixFilter(b("m10")), new PageFilter(1))))));
+        same("keys come without values", 0, table.getScanner(new Scan().withStartRow(b("m007")).setLimit(1).setFilter(new FilterList(new FirstKeyOnlyFilter(), new KeyOnlyFilter()))).next().rawCells()[0].getValueLength());
+        admin.flush(name);
+        same("a flushed table has its rows", "q@1=v7", show(table.get(new Get(b("m007")))));
         String refusal = "none";
         try { table.put(new Put(b("a")).addColumn(b("g"), b("q"), b("v"))); } catch (Exception e) { refusal = e.toString(); }
         same("an unknown family is refused", true, refusal.contains("NoSuchColumnFamily"));

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{NameBytesPair, RegionSpecifier, TimeRangeMessage};
+use super::{ComparatorMessage, FilterMessage, NameBytesPair, RegionSpecifier, TimeRangeMessage};
 
 /// A column of a get or a scan.
 #[derive(Clone, PartialEq, Message)]
@@ -14,17 +14,6 @@ pub struct ColumnMessage {
     /// Qualifiers; none means the whole family.
     #[prost(bytes = "bytes", repeated, tag = "2")]
     pub qualifier: Vec<Bytes>,
-}
-
-/// A filter: a Java class and its own serialised form.
-#[derive(Clone, PartialEq, Message)]
-pub struct FilterMessage {
-    /// Java class.
-    #[prost(string, required, tag = "1")]
-    pub name: String,
-    /// Serialised filter.
-    #[prost(bytes = "bytes", optional, tag = "2")]
-    pub serialized_filter: Option<Bytes>,
 }
 
 /// A get.
@@ -172,6 +161,9 @@ pub struct ScanMessage {
     /// 0 default, 1 stream, 2 positional read.
     #[prost(int32, optional, tag = "23")]
     pub read_type: Option<i32>,
+    /// Whether answers without rows say how far the scan is.
+    #[prost(bool, optional, tag = "24")]
+    pub need_cursor_result: Option<bool>,
 }
 
 /// Request of `Scan`: open, next, renew or close.
@@ -239,6 +231,17 @@ pub struct ScanResponse {
     /// Read point of the scanner.
     #[prost(uint64, optional, tag = "11")]
     pub mvcc_read_point: Option<u64>,
+    /// How far the scan is, if that was asked for.
+    #[prost(message, optional, tag = "12")]
+    pub cursor: Option<CursorMessage>,
+}
+
+/// How far a scan is.
+#[derive(Clone, PartialEq, Message)]
+pub struct CursorMessage {
+    /// The row that was looked at last.
+    #[prost(bytes = "bytes", optional, tag = "1")]
+    pub row: Option<Bytes>,
 }
 
 /// Column values of a mutation in protobuf form.
@@ -293,6 +296,9 @@ pub struct MutationProto {
     /// Cells in the cell block.
     #[prost(int32, optional, tag = "8")]
     pub associated_cell_count: Option<i32>,
+    /// Number of the operation inside its nonce group: carried out once, however often it is sent.
+    #[prost(uint64, optional, tag = "9")]
+    pub nonce: Option<u64>,
 }
 
 impl MutationProto {
@@ -306,6 +312,32 @@ impl MutationProto {
     pub const DELETE: i32 = 3;
 }
 
+/// What must hold for a check-and-mutate: one column compared, or a filter that passes the row.
+#[derive(Clone, PartialEq, Message)]
+pub struct ConditionMessage {
+    /// Row.
+    #[prost(bytes = "bytes", required, tag = "1")]
+    pub row: Bytes,
+    /// Family.
+    #[prost(bytes = "bytes", optional, tag = "2")]
+    pub family: Option<Bytes>,
+    /// Qualifier.
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub qualifier: Option<Bytes>,
+    /// `CompareType`; says how the comparator's value is to the cell's, not the other way round.
+    #[prost(int32, optional, tag = "4")]
+    pub compare_type: Option<i32>,
+    /// Compares with the cell's value.
+    #[prost(message, optional, tag = "5")]
+    pub comparator: Option<ComparatorMessage>,
+    /// Versions looked at (2.4+).
+    #[prost(message, optional, tag = "6")]
+    pub time_range: Option<TimeRangeMessage>,
+    /// The filter, instead of a column (2.4+).
+    #[prost(message, optional, tag = "7")]
+    pub filter: Option<FilterMessage>,
+}
+
 /// Request of `Mutate`.
 #[derive(Clone, PartialEq, Message)]
 pub struct MutateRequest {
@@ -315,9 +347,12 @@ pub struct MutateRequest {
     /// Mutation.
     #[prost(message, required, tag = "2")]
     pub mutation: MutationProto,
-    /// Condition of a check-and-mutate; only its presence matters here.
-    #[prost(bytes = "bytes", optional, tag = "3")]
-    pub condition: Option<Bytes>,
+    /// Condition of a check-and-mutate.
+    #[prost(message, optional, tag = "3")]
+    pub condition: Option<ConditionMessage>,
+    /// Nonce group of increments and appends.
+    #[prost(uint64, optional, tag = "4")]
+    pub nonce_group: Option<u64>,
 }
 
 /// Answer of `Mutate`.
@@ -357,9 +392,9 @@ pub struct RegionAction {
     /// Actions.
     #[prost(message, repeated, tag = "3")]
     pub action: Vec<ActionMessage>,
-    /// Condition; only its presence matters here.
-    #[prost(bytes = "bytes", optional, tag = "4")]
-    pub condition: Option<Bytes>,
+    /// Condition under which the actions are carried out (2.4+; older servers read [`MultiRequest::condition`]).
+    #[prost(message, optional, tag = "4")]
+    pub condition: Option<ConditionMessage>,
 }
 
 /// Request of `Multi`.
@@ -371,9 +406,9 @@ pub struct MultiRequest {
     /// Nonce group of increments and appends.
     #[prost(uint64, optional, tag = "2")]
     pub nonce_group: Option<u64>,
-    /// Condition of old clients; only its presence matters here.
-    #[prost(bytes = "bytes", optional, tag = "3")]
-    pub condition: Option<Bytes>,
+    /// Condition of the only region action, as clients before 2.4 send it.
+    #[prost(message, optional, tag = "3")]
+    pub condition: Option<ConditionMessage>,
 }
 
 /// Outcome of one action.
