@@ -87,7 +87,8 @@ impl Client {
     /// A client; nothing is connected yet. Its operations must run inside a tokio runtime.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        let dialer = Dialer::new(config.user.clone(), config.connect_timeout, config.security.clone());
+        let own = std::env::var("USER").unwrap_or_else(|_| "halcyon".to_owned());
+        let dialer = Dialer::new((config.user.clone(), own), config.connect_timeout, config.security.clone());
         let pool = Arc::new(Pool::new(dialer));
         let locator = Locator::new(config.registry.clone(), Arc::clone(&pool), config.rpc_timeout);
         Self { inner: Arc::new(Inner { config, pool, locator }) }

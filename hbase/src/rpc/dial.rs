@@ -19,10 +19,7 @@ use super::sasl::{self, DigestMd5, Mechanism, Outcome};
 #[cfg(feature = "tls")]
 use super::tls::{self, TlsDialer};
 use crate::security::{Authentication, Kerberos, Security, SecurityError, SimpleFallback, Token, Tokens};
-use crate::wire::preamble::{self, AUTH_DIGEST, AUTH_KERBEROS, AUTH_SIMPLE};
-
-/// Announced where the process has no user.
-const USER_DEFAULT: &str = "halcyon";
+use crate::wire::preamble::{self, AUTH_DIGEST, AUTH_KERBEROS};
 
 /// The half of a stream that answers are read from.
 pub(crate) type Reading = Box<dyn AsyncRead + Send + Unpin>;
@@ -34,6 +31,8 @@ pub(crate) type Writing = Box<dyn AsyncWrite + Send + Unpin>;
 pub(crate) struct Dialer {
     /// The user that was asked for.
     user: Option<String>,
+    /// The user announced if none was asked for and none is proven.
+    user_default: String,
     /// For one connection, authentication included.
     connect_timeout: Duration,
     security: Security,
@@ -52,9 +51,12 @@ pub(crate) struct Dialed {
 }
 
 impl Dialer {
-    pub(crate) fn new(user: Option<String>, connect_timeout: Duration, security: Security) -> Self {
+    /// `user` is the one that was asked for, else the one to announce where nothing proves another.
+    pub(crate) fn new(user: (Option<String>, String), connect_timeout: Duration, security: Security) -> Self {
+        let (user, user_default) = user;
         Self {
             user,
+            user_default,
             connect_timeout,
             #[cfg(feature = "tls")]
             tls: security.tls.clone().map(|tls| Arc::new(TlsDialer::new(tls))),
@@ -74,7 +76,9 @@ impl Dialer {
         let dialing = async {
             match &self.security.authentication {
                 Authentication::Simple => {
-                    self.simple(self.open(address).await?, service, &preamble::preamble(AUTH_SIMPLE))
+                    let (reading, writing) = self.open(address).await?;
+                    let hello = preamble::hello(self.announced(), service);
+                    Ok(Dialed { reading, writing, hello })
                 }
                 Authentication::Kerberos(kerberos) => self.dial_with_ticket((address, service), kerberos).await,
                 Authentication::Tokens(tokens) => self.dial_with_token((address, service), tokens).await,
@@ -103,18 +107,9 @@ impl Dialer {
         Ok((Box::new(reading), Box::new(writing)))
     }
 
-    /// Goes on without authentication. `before` stands before the header.
-    #[expect(clippy::unnecessary_wraps, reason = "all ways of dialling have one shape")]
-    fn simple(
-        &self,
-        (reading, writing): (Reading, Writing),
-        service: &str,
-        before: &[u8],
-    ) -> Result<Dialed, ConnectionError> {
-        let own = || std::env::var("USER").ok();
-        let user = self.user.clone().or_else(own).unwrap_or_else(|| USER_DEFAULT.to_owned());
-        let hello = [before, &preamble::header(Some(&user), service)].concat().into();
-        Ok(Dialed { reading, writing, hello })
+    /// The user, where nothing proves one.
+    fn announced(&self) -> &str {
+        self.user.as_ref().unwrap_or(&self.user_default)
     }
 
     async fn dial_with_ticket(
@@ -204,12 +199,11 @@ impl Dialer {
         let stream = (&mut reading, &mut writing);
         let first = preamble::preamble(auth);
         let outcome = sasl::authenticate(stream, (address, fallback), &first, mechanism).await?;
-        let layer = match outcome {
-            Outcome::Simple => return self.simple((reading, writing), service, &[]),
-            Outcome::Authenticated(layer) => layer,
+        let (user, layer) = match outcome {
+            Outcome::Simple => (Some(self.announced()), None),
+            // A token is its user's; behind a ticket, only another user needs a name.
+            Outcome::Authenticated(layer) => (self.user.as_deref().filter(|_| auth == AUTH_KERBEROS), layer),
         };
-        // A token is its user's; behind a ticket, only another user needs a name.
-        let user = self.user.as_deref().filter(|_| auth == AUTH_KERBEROS);
         let hello = preamble::header(user, service);
         let (reading, writing) = match layer {
             None => (reading, writing),
@@ -230,14 +224,15 @@ fn ticket(_: &str, _: &str, _: &Kerberos) -> Result<Box<dyn Mechanism>, Security
 }
 
 /// Why a socket failed in use, if the peer said with TLS that it does not trust us.
+#[cfg(feature = "tls")]
 pub(crate) fn refusal(error: &io::Error, address: &str) -> Option<SecurityError> {
-    #[cfg(feature = "tls")]
-    return tls::broken(error, address);
-    #[cfg(not(feature = "tls"))]
-    {
-        let _ = (error, address);
-        None
-    }
+    tls::broken(error, address)
+}
+
+/// Nobody speaks TLS.
+#[cfg(not(feature = "tls"))]
+pub(crate) fn refusal(_: &io::Error, _: &str) -> Option<SecurityError> {
+    None
 }
 
 /// The host of `host:port`; an IPv6 address without its brackets.
