@@ -41,6 +41,7 @@ pub fn client(cluster: &Cluster) -> Client {
 fn config(cluster: &Cluster) -> ClientConfig {
     let mut config = ClientConfig::new(cluster.registry.clone());
     config.user.clone_from(&cluster.user);
+    config.security = cluster.security.clone();
     config
 }
 

@@ -1,12 +1,15 @@
 //! Reads `[cluster.*]`.
 
+use std::path::PathBuf;
+
 use hbase::registry::Registry;
+use hbase::security::{Authentication, Identity, Kerberos, Security, SimpleFallback, Tls};
 
 use crate::topology::Cluster;
 use crate::topology::grammar;
 use crate::topology::kafka::addresses;
 use crate::topology::load::Environment;
-use crate::topology::source::Node;
+use crate::topology::source::{Node, Section};
 
 /// `zookeeper.znode.parent` unless an HBase is configured otherwise.
 const ZNODE: &str = "/hbase";
@@ -20,7 +23,112 @@ pub(super) fn cluster(node: &Node<'_>, environment: Environment<'_>) -> Option<C
         Some(node) => node.string().map(|user| Some(user.to_owned())),
     };
     let durability = section.choice("durability", grammar::DURABILITIES);
-    Some(Cluster { registry: registry?, user: user?, durability: durability? })
+    let security = security(&section, environment);
+    Some(Cluster { registry: registry?, user: user?, durability: durability?, security: security? })
+}
+
+fn security(section: &Section<'_>, environment: Environment<'_>) -> Option<Security> {
+    let tls = match section.get("tls") {
+        None => Some(None),
+        Some(node) => tls(&node, environment).map(Some),
+    };
+    let authentication = match section.get("kerberos") {
+        None => Some(Authentication::Simple),
+        Some(node) => kerberos(&node).map(Authentication::Kerberos),
+    };
+    Some(Security { tls: tls?, authentication: authentication?, simple_fallback: SimpleFallback::Refuse })
+}
+
+fn tls(node: &Node<'_>, environment: Environment<'_>) -> Option<Tls> {
+    let section = node.section(grammar::TLS)?;
+    let ca = section.require("ca", "ca = \"/etc/hbase/ca.pem\": the authority of the servers' certificates");
+    let ca = ca.and_then(|node| path(&node, environment));
+    let file = |key| match section.get(key) {
+        None => Some(None),
+        Some(node) => path(&node, environment).map(Some),
+    };
+    let identity = match (file("certificate"), file("key")) {
+        (Some(Some(certificate)), Some(Some(key))) => Some(Some(Identity { certificate, key })),
+        (Some(None), Some(None)) => Some(None),
+        (Some(certificate), Some(_)) => {
+            let (has, lacks) = if certificate.is_some() { ("certificate", "key") } else { ("key", "certificate") };
+            let hint = "certificate = \"/etc/hbase/client.crt\", key = \"/etc/hbase/client.key\"".to_owned();
+            node.mistake_at_key(format!("`{}` has `{has}` but lacks `{lacks}`", node.path()), Some(hint));
+            None
+        }
+        _ => None,
+    };
+    let server_name = match section.get("server_name") {
+        None => Some(None),
+        Some(node) => node.string().map(|name| Some(name.to_owned())),
+    };
+    Some(Tls { authorities: vec![ca?], identity: identity?, server_name: server_name? })
+}
+
+/// The path of a file; `env:NAME` is the variable's value, and `file:PATH` says the same as `PATH`: files are read by the
+/// client, each time they change.
+fn path(node: &Node<'_>, environment: Environment<'_>) -> Option<PathBuf> {
+    let text = node.string()?;
+    let path = match text.strip_prefix("env:") {
+        None => text.strip_prefix("file:").unwrap_or(text).to_owned(),
+        Some(name) => match environment(name) {
+            Some(value) => value,
+            None => {
+                node.mistake(format!("environment variable `{name}` is not set"));
+                return None;
+            }
+        },
+    };
+    if path.is_empty() || path.contains("-----BEGIN") {
+        node.mistake_hint(
+            format!("`{}` is not the path of a file", node.path()),
+            "\"/etc/hbase/ca.pem\" or \"env:NAME\"",
+        );
+        return None;
+    }
+    Some(PathBuf::from(path))
+}
+
+fn kerberos(node: &Node<'_>) -> Option<Kerberos> {
+    let section = node.section(grammar::KERBEROS)?;
+    let servers = section.require("principals", "principals = [\"hbase/_HOST@EXAMPLE.COM\"]: those of the servers");
+    let servers = servers.and_then(|node| principals(&node));
+    let client = match section.get("client") {
+        None => Some(None),
+        Some(node) => node.string().map(|client| Some(client.to_owned())),
+    };
+    let protection = section.choice("protection", grammar::PROTECTIONS);
+    Some(Kerberos { servers: servers?, client: client?, protection: protection? })
+}
+
+fn principals(node: &Node<'_>) -> Option<Vec<String>> {
+    let mut principals = Vec::new();
+    let mut all_good = true;
+    for element in node.list()? {
+        match element.string() {
+            Some(text)
+                if text.split_once('/').is_some_and(|(service, host)| !service.is_empty() && !host.is_empty()) =>
+            {
+                principals.push(text.to_owned());
+            }
+            Some(text) => {
+                element.mistake_hint(
+                    format!("`{text}` is not the principal of a server"),
+                    "such as \"hbase/_HOST@EXAMPLE.COM\"",
+                );
+                all_good = false;
+            }
+            None => all_good = false,
+        }
+    }
+    if principals.is_empty() && all_good {
+        node.mistake_hint(
+            format!("`{}` is empty", node.path()),
+            "name at least one, such as \"hbase/_HOST@EXAMPLE.COM\"",
+        );
+        return None;
+    }
+    all_good.then_some(principals)
 }
 
 fn registry(node: &Node<'_>, environment: Environment<'_>) -> Option<Registry> {

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use hbase::registry::Registry;
+use hbase::security::Authentication;
 
 use crate::model::key::{Direction, Extent, KeyColumn, KeyPart, Order, RowKey};
 use crate::model::schema::{DELETED_QUALIFIER, DeleteMode};
@@ -32,6 +33,16 @@ impl Topology {
             entry(&mut text, 1, "group", &self.sink_group(name));
             entry(&mut text, 1, "user", cluster.user.as_deref().unwrap_or("the process's own"));
             entry(&mut text, 1, "durability", durability(cluster));
+            if let Some(tls) = &cluster.security.tls {
+                let shown = if tls.identity.is_some() { ", shows a certificate" } else { "" };
+                let authorities = tls.authorities.iter().map(|path| path.display().to_string());
+                let authorities = authorities.collect::<Vec<_>>().join(", ");
+                entry(&mut text, 1, "tls", &format!("trusts {authorities}{shown}"));
+            }
+            if let Authentication::Kerberos(kerberos) = &cluster.security.authentication {
+                let servers = kerberos.servers.join(", ");
+                entry(&mut text, 1, "kerberos", &format!("servers {servers}, protection {}", kerberos.protection));
+            }
         }
         line(&mut text, 0, "\ndead letters");
         entry(&mut text, 1, "to", &dead_letters(&self.dead_letter));

@@ -5,6 +5,7 @@ use crate::model::key::{Direction, Order};
 use crate::model::schema::DeleteMode;
 use crate::topology::{Bloom, Compression, Format};
 use hbase::mutation::Durability;
+use hbase::security::Protection;
 
 pub(super) const ROOT: &[&str] = &["name", "kafka", "topic", "model", "table", "cluster", "dead_letter"];
 pub(super) const KAFKA: &[&str] = &["brokers", "properties"];
@@ -21,7 +22,9 @@ pub(super) const DELETE: &[&str] = &["when", "as"];
 pub(super) const COLUMN: &[&str] = &["from", "as"];
 pub(super) const TABLE: &[&str] = &["regions", "splits", "family"];
 pub(super) const FAMILY: &[&str] = &["versions", "compression", "bloom", "ttl"];
-pub(super) const CLUSTER: &[&str] = &["hbase", "user", "durability"];
+pub(super) const CLUSTER: &[&str] = &["hbase", "user", "durability", "tls", "kerberos"];
+pub(super) const TLS: &[&str] = &["ca", "certificate", "key", "server_name"];
+pub(super) const KERBEROS: &[&str] = &["principals", "client", "protection"];
 pub(super) const ZOOKEEPER: &[&str] = &["zookeeper", "znode"];
 pub(super) const REGISTRY: &[&str] = &["registry"];
 pub(super) const DEAD_LETTER: &[&str] = &["topic", "file", "halt", "budget"];
@@ -45,6 +48,11 @@ pub(super) const DURABILITIES: &[(&str, Durability)] = &[
     ("async_wal", Durability::AsyncWal),
     ("sync_wal", Durability::SyncWal),
     ("fsync_wal", Durability::FsyncWal),
+];
+pub(super) const PROTECTIONS: &[(&str, Protection)] = &[
+    ("authentication", Protection::Authentication),
+    ("integrity", Protection::Integrity),
+    ("privacy", Protection::Privacy),
 ];
 pub(super) const TYPES: &[(&str, FieldType)] = &[
     ("utf8", FieldType::Utf8),

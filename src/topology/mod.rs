@@ -250,6 +250,8 @@ pub struct Cluster {
     pub user: Option<String>,
     /// When a write counts as durable.
     pub durability: hbase::mutation::Durability,
+    /// TLS and authentication.
+    pub security: hbase::security::Security,
 }
 
 /// Where bad events go, and how many are too many.

@@ -30,6 +30,8 @@ mod tests {
         ("table", grammar::TABLE),
         ("family", grammar::FAMILY),
         ("cluster", grammar::CLUSTER),
+        ("tls", grammar::TLS),
+        ("kerberos", grammar::KERBEROS),
         ("zookeeper", grammar::ZOOKEEPER),
         ("registry", grammar::REGISTRY),
         ("dead_letter", grammar::DEAD_LETTER),
@@ -73,6 +75,7 @@ mod tests {
         assert_eq!(values("family", "compression"), names(grammar::COMPRESSIONS));
         assert_eq!(values("family", "bloom"), names(grammar::BLOOMS));
         assert_eq!(values("cluster", "durability"), names(grammar::DURABILITIES));
+        assert_eq!(values("kerberos", "protection"), names(grammar::PROTECTIONS));
         let types: Vec<&str> =
             definitions["type"]["enum"].as_array().expect("choices").iter().filter_map(Value::as_str).collect();
         assert_eq!(types, names(grammar::TYPES));
