@@ -17,6 +17,7 @@ use hbase::client::{Client, ClientConfig};
 use hbase::mutation::Durability;
 use hbase::row_block::{Column, MutationKind, RowBlockBuilder};
 use hbase::scan::Visibility;
+use hbase::security::Security;
 use hbase::server::Cluster;
 use hbase::table_name::TableName;
 use tokio::runtime::Runtime;
@@ -81,7 +82,12 @@ fn the_sink_in_memory_keeps_the_contract() {
 fn a_cluster_keeps_the_contract() {
     let runtime = Runtime::new().expect("a runtime");
     let cluster = runtime.block_on(Cluster::start(2)).expect("free ports");
-    let settings = ClusterSettings { registry: cluster.registry(), user: None, durability: Durability::UseDefault };
+    let settings = ClusterSettings {
+        registry: cluster.registry(),
+        user: None,
+        durability: Durability::UseDefault,
+        security: Security::default(),
+    };
     let sink = HBaseSink::new("blue", &settings);
     let missing = runtime.block_on(sink.write(&batch(0..1, 1))).expect_err("no table yet");
     assert!(matches!(&missing, SinkError::Mismatch(text) if text.contains("halcyon table create")), "{missing:?}");

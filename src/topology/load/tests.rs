@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use hbase::mutation::Durability;
 use hbase::registry::Registry;
+use hbase::security::{Authentication, Identity, Kerberos, Protection, Security, Tls};
 
 use crate::model::key::{Direction, Extent, KeyColumn, KeyPart, Order};
 use crate::topology::{DeadLetterStore, Setting};
@@ -195,7 +196,7 @@ fn each_mistake_says_what_and_where() {
         ("[dead_letter]", "kerberos = {}\n[dead_letter]", "17:1: `cluster.c.kerberos` lacks `principals`"),
         ("[dead_letter]", "kerberos = {principals = []}\n[dead_letter]", "17:26: `cluster.c.kerberos.principals` is empty"),
         ("[dead_letter]", "kerberos = {principals = [\"hbase\"]}\n[dead_letter]", "17:27: `hbase` is not the principal of a server"),
-        ("[dead_letter]", "kerberos = {principals = [\"hbase/_HOST\"], protection = \"auth\"}\n[dead_letter]", "17:57: `cluster.c.kerberos.protection` has no value `auth`"),
+        ("[dead_letter]", "kerberos = {principals = [\"hbase/_HOST\"], protection = \"auth\"}\n[dead_letter]", "17:56: `cluster.c.kerberos.protection` has no value `auth`"),
         ("[dead_letter]", "durability = \"sync\"\n[dead_letter]", "17:14: `cluster.c.durability` has no value `sync`"),
         ("halt = true", "halt = true\nfile = \"x\"", "17:2: `dead_letter` must say one of `topic`, `file` and `halt`, but says 2"),
         ("halt = true", "halt = false", "18:8: `halt = false` says nothing"),
@@ -259,6 +260,20 @@ fn a_time_to_live_fits_only_versions_that_are_times() {
 fn addresses_come_from_the_environment() {
     let topology = good("[\"k:9092\"]", "[\"k:9092\", \"env:BROKERS\"]");
     assert_eq!(topology.kafka.brokers, ["k:9092", "a:1", "b:2"]);
+}
+
+#[test]
+fn a_cluster_is_secured_as_it_says() {
+    let security = |text: &str| good("[dead_letter]", &format!("{text}\n[dead_letter]")).clusters["c"].security.clone();
+    assert_eq!(security(""), Security::default());
+    let tls =
+        security(r#"tls = {ca = "/ca.pem", certificate = "env:BROKERS", key = "file:/c.key", server_name = "n"}"#).tls;
+    let identity = Identity { certificate: "a:1, b:2".into(), key: "/c.key".into() };
+    assert_eq!(tls, Some(Tls { identity: Some(identity), server_name: Some("n".into()), ..Tls::new("/ca.pem") }));
+    let kerberos = security(r#"kerberos = {principals = ["hbase/_HOST@R"], client = "c@R", protection = "privacy"}"#);
+    let expected =
+        Kerberos { client: Some("c@R".into()), protection: Protection::Privacy, ..Kerberos::new("hbase/_HOST@R") };
+    assert_eq!(kerberos.authentication, Authentication::Kerberos(expected));
 }
 
 #[test]
