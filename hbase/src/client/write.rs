@@ -132,6 +132,9 @@ pub(super) async fn write(
         pieces.sort_unstable_by_key(|piece| piece.start);
         report.resent += pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
         if let Some(last) = fates.last.filter(|_| !pieces.is_empty()) {
+            if is_no_road(&last) {
+                return Err(failed(last));
+            }
             attempts.wait(fates.pause.unwrap_or(Pause::None), last).await.map_err(failed)?;
         }
     }
@@ -141,6 +144,15 @@ pub(super) async fn write(
             refused.sort_unstable();
             Err(WriteError::Refused { table: table.to_string(), rows: refused, exception })
         }
+    }
+}
+
+/// Whether no later connection to the server will do: it refuses us, lacks the codec, or takes no request that long.
+fn is_no_road(error: &Error) -> bool {
+    match error {
+        Error::Connection(cause) => !cause.is_transient(),
+        Error::Call(cause) => !cause.is_transient(),
+        _ => false,
     }
 }
 
