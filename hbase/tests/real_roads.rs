@@ -36,7 +36,9 @@ fn on_real_clusters(name: &str, claim: impl AsyncFn(Registry, TableName)) {
         runtime.block_on(async {
             let client = Client::new(ClientConfig::new(registry.clone()));
             let table = TableName::new(&format!("{name}_{}_{at}", std::process::id()));
-            let descriptor = TableDescriptor { name: table.clone(), families: vec![Family::new("f")] };
+            // 1.x cannot read a family that does not say how many versions it keeps.
+            let family = Family::new("f").with("VERSIONS", "1");
+            let descriptor = TableDescriptor { name: table.clone(), families: vec![family] };
             let splits = [Bytes::from_static(b"r01000"), Bytes::from_static(b"r02000")];
             client.admin().create_table(&descriptor, &splits).await.expect("created");
             claim(registry, table.clone()).await;
@@ -55,11 +57,25 @@ async fn read(client: &Client, table: &TableName) -> Vec<Bytes> {
     values
 }
 
+/// Whether the stack says that this registry's cluster is of the 1.x line.
+fn is_of_line_1(registry: &Registry) -> bool {
+    let named = |name: &str| std::env::var(name).unwrap_or_default();
+    let mut old = ["BLUE", "GREEN"].into_iter().filter(|it| named(&format!("HALCYON_{it}_VERSION")).starts_with("1."));
+    old.any(
+        |it| matches!(registry, Registry::ZooKeeper { quorum, .. } if quorum[0] == named(&format!("HALCYON_{it}_ZK"))),
+    )
+}
+
 #[test]
 fn a_real_server_reads_and_writes_cells_in_every_codec() {
     on_real_clusters("codecs", async |registry, table| {
         let plain = Client::new(ClientConfig::new(registry.clone()));
-        for (version, compression) in (1..).zip([Compression::Gz, Compression::Snappy, Compression::Lz4]) {
+        let codecs: &[Compression] = match is_of_line_1(&registry) {
+            false => &[Compression::Gz, Compression::Snappy, Compression::Lz4],
+            // A 1.x server without Hadoop's native library loses a handler at each cell block, until it goes down.
+            true => &[Compression::Gz],
+        };
+        for (version, compression) in (1..).zip(codecs.iter().copied()) {
             let client = Client::new(ClientConfig { compression, ..ClientConfig::new(registry.clone()) });
             match client.write(&table, &block(version), Durability::SyncWal).await {
                 Ok(_) => {}

@@ -73,6 +73,9 @@ pub struct ClientConfig {
     /// A connection that nobody uses for so long is closed (`hbase.ipc.client.connection.minIdleTimeBeforeClose`).
     pub idle_timeout: Duration,
     /// How cells are compressed, both ways (`hbase.client.rpc.compressor`).
+    ///
+    /// On servers of Hadoop 2 without its native library Snappy and LZ4 must not be asked for: the class is there, and
+    /// each cell block ends a handler thread (`UnsatisfiedLinkError`) until the region server aborts. Seen with 1.7.2.
     pub compression: Compression,
     /// What happens on a server without that codec.
     pub compression_absent: AbsentCodec,

@@ -214,6 +214,9 @@ impl Shared {
             (answered, flights.next(reading))
         };
         self.begin(table, next);
+        if let Err(Error::TableMissing { .. }) = found {
+            self.forget(&table.name);
+        }
         for (target, waiter) in answered {
             let outcome = match &found {
                 Ok(Some(region)) if target.is_in(region) => Ok(Arc::clone(region)),
@@ -222,9 +225,6 @@ impl Shared {
             };
             // A caller that has gone needs no answer.
             let _ = waiter.send(outcome);
-        }
-        if let Err(Error::TableMissing { .. }) = found {
-            self.forget(&table.name);
         }
     }
 
