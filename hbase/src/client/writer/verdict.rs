@@ -51,9 +51,10 @@ pub(super) fn step(error: &Error, tries: u32) -> Step {
             Some(pause) => Step::Again(pause),
             None => Step::Refuse(exception.clone()),
         },
+        // A server that refuses us, or lacks the codec, takes no later connection either: that fails the write below.
         // What a peer garbled once may come whole the next time; the write's time bounds it.
         Error::Wire(_) => Step::Again(Pause::Usual),
-        Error::Connection(_) => Step::Again(Pause::Usual),
+        Error::Connection(cause) if cause.is_transient() => Step::Again(Pause::Usual),
         other if other.is_transient() => Step::Again(if tries == 0 { Pause::None } else { Pause::Usual }),
         _ => Step::Fail,
     }
