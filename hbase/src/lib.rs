@@ -10,6 +10,7 @@ pub mod client;
 pub mod cluster;
 pub mod error;
 pub mod exception;
+mod exception_text;
 pub mod mutation;
 pub mod registry;
 pub mod row_block;
