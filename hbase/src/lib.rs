@@ -11,6 +11,10 @@ pub mod cluster;
 pub mod error;
 pub mod exception;
 mod exception_text;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+#[cfg(test)]
+mod golden;
 pub mod mutation;
 pub mod registry;
 pub mod row_block;

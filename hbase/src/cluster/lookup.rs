@@ -118,7 +118,7 @@ async fn node<M: Message + Default>(
 }
 
 /// Node data: `0xFF`, the length of an id, the id, `PBUF`, the message (`RecoverableZooKeeper`).
-fn payload(mut data: Bytes) -> Result<Bytes, WireError> {
+pub(crate) fn payload(mut data: Bytes) -> Result<Bytes, WireError> {
     let broken = |data: &Bytes| WireError::Truncated { what: "a ZooKeeper node", at: data.len() };
     if data.first() == Some(&0xFF) {
         data.advance(1);
