@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn a_wait_is_never_longer_than_any_quota() {
-        let texts = ["18446744073709551615sec, 18446744073709551615ms", "99999999999hrs, 1mins", "1.7976931348623157e3hrs"];
+        let texts =
+            ["18446744073709551615sec, 18446744073709551615ms", "99999999999hrs, 1mins", "1.7976931348623157e3hrs"];
         for text in texts {
             assert!(wait_of(&format!("x - wait {text}")).is_none_or(|wait| wait <= WAIT_MAX), "{text}");
         }
@@ -98,7 +99,10 @@ mod tests {
     #[test]
     fn a_moved_region_names_host_and_port() {
         let cases = [
-            ("Region moved to: hostname=rs2.example port=16020 startCode=1. As of locationSeqNum=12.", Some(("rs2.example", 16020))),
+            (
+                "Region moved to: hostname=rs2.example port=16020 startCode=1. As of locationSeqNum=12.",
+                Some(("rs2.example", 16020)),
+            ),
             ("a: Region moved to: hostname=fe80::1%eth0 port=1 startCode=2.\n\tat x", Some(("fe80::1%eth0", 1))),
             ("Region moved to: hostname=h port=65536 startCode=1.", None),
             ("Region moved to: hostname=h port=0 startCode=1.", None),

@@ -295,7 +295,8 @@ mod tests {
     #[test]
     fn every_input_of_the_corpus_is_decoded_without_a_panic() {
         for target in TARGETS {
-            let text = fs::read_to_string(folder("tests/corpus").join(format!("{}.hex", target.name))).expect("a corpus");
+            let text =
+                fs::read_to_string(folder("tests/corpus").join(format!("{}.hex", target.name))).expect("a corpus");
             for line in text.lines() {
                 println!("{}: {line}", target.name);
                 (target.run)(&unhex(line).expect("hexadecimal digits"));
@@ -322,7 +323,9 @@ mod tests {
     /// Frames of Java's client and of real servers, whole and cut off anywhere, given to every decoder.
     #[test]
     fn golden_bytes_are_decoded_by_every_target_at_every_length() {
-        for file in files(&folder("tests/fixtures")).iter().filter(|file| file.extension().is_some_and(|it| it == "hex")) {
+        for file in
+            files(&folder("tests/fixtures")).iter().filter(|file| file.extension().is_some_and(|it| it == "hex"))
+        {
             for line in fs::read_to_string(file).expect("text").lines() {
                 let Some(bytes) = unhex(line) else { continue };
                 let step = (bytes.len() / 256).max(1);

@@ -16,7 +16,8 @@ use crate::wire::frame::{Answer, FATAL_CALL_ID, Request, Response};
 use crate::wire::message::{
     ClusterIdMessage, GetActiveMasterResponse, GetBootstrapNodesResponse, GetClusterIdResponse, GetMastersResponse,
     GetMetaRegionLocationsResponse, GetResponse, GetTableDescriptorsResponse, GetTableNamesResponse,
-    IsMasterRunningResponse, MasterMessage, MetaRegionServer, MultiRequest, MultiResponse, MutateResponse, ScanResponse,
+    IsMasterRunningResponse, MasterMessage, MetaRegionServer, MultiRequest, MultiResponse, MutateResponse,
+    ScanResponse,
 };
 
 /// Real servers that were recorded.
@@ -155,8 +156,7 @@ fn a_get_has_its_cells_in_the_block_or_without_a_codec_in_the_message() {
         let Answer { message, cells } = answer(server, "get_without_a_codec");
         assert!(cells.is_empty(), "{server}");
         let result = GetResponse::decode(message).expect("a GetResponse").result.expect("a result");
-        let found: Vec<Cell> =
-            result.cell.into_iter().map(|cell| scan_call::cell_of(cell).expect("a cell")).collect();
+        let found: Vec<Cell> = result.cell.into_iter().map(|cell| scan_call::cell_of(cell).expect("a cell")).collect();
         assert_eq!(shown(&found), expected, "{server}");
 
         let Answer { message, cells } = answer(server, "get_nothing");
@@ -277,7 +277,11 @@ fn a_refusal_of_a_call_names_its_class_and_says_what_to_do() {
     for server in SERVERS {
         for (name, class, reaction) in &cases {
             let exception = refusal(server, name);
-            assert_eq!((exception.simple_class(), &exception.reaction()), (*class, reaction), "{server}: {exception:?}");
+            assert_eq!(
+                (exception.simple_class(), &exception.reaction()),
+                (*class, reaction),
+                "{server}: {exception:?}"
+            );
             assert!(!exception.message.is_empty() && !exception.message.contains(class), "{server}: {exception}");
         }
     }
@@ -329,7 +333,10 @@ fn nodes_of_zookeeper_say_where_the_cluster_is() {
         let master = lookup::address(&node::<MasterMessage>(server, "znode.master").master);
         let meta: MetaRegionServer = node(server, "znode.meta-region-server");
         let id: ClusterIdMessage = node(server, "znode.hbaseid");
-        assert!(master.starts_with("localhost:") && lookup::address(&meta.server).starts_with("localhost:"), "{server}");
+        assert!(
+            master.starts_with("localhost:") && lookup::address(&meta.server).starts_with("localhost:"),
+            "{server}"
+        );
         assert_ne!(master, lookup::address(&meta.server), "{server}: two processes");
         assert_eq!(meta.state, Some(3), "{server}: open");
         assert_eq!(id.cluster_id.len(), 36, "{server}: a UUID");
@@ -359,7 +366,8 @@ fn the_rpc_registry_says_what_zookeeper_says() {
     let servers: Vec<_> = found.meta_locations.iter().map(|location| location.server_name.clone()).collect();
     assert_eq!(servers, [Some(meta.clone())]);
     let found = GetMastersResponse::decode(message("GetMasters")).expect("masters");
-    let masters: Vec<_> = found.master_servers.iter().map(|entry| (entry.server_name.clone(), entry.is_active)).collect();
+    let masters: Vec<_> =
+        found.master_servers.iter().map(|entry| (entry.server_name.clone(), entry.is_active)).collect();
     assert_eq!(masters, [(master, true)]);
     let found = GetBootstrapNodesResponse::decode(message("GetBootstrapNodes")).expect("nodes");
     assert!(found.server_name.contains(&meta), "{found:?}");
@@ -393,7 +401,8 @@ fn java_block(name: &str) -> Bytes {
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut block = Vec::new();
     for word in text.split_whitespace() {
-        let (digits, times) = word.split_once('*').map_or((word, 1), |(byte, times)| (byte, times.parse().expect("a number")));
+        let (digits, times) =
+            word.split_once('*').map_or((word, 1), |(byte, times)| (byte, times.parse().expect("a number")));
         let pairs = digits.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("text"));
         let bytes: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal")).collect();
         block.extend(bytes.repeat(times));
@@ -420,7 +429,11 @@ fn is_what_java_wrote(name: &str, expected: &[Cell]) {
     }
     assert_eq!(ours, block, "{name}");
     for length in 0..block.len() {
-        assert_eq!(cell_block::decode(&block.slice(..length)).is_ok(), ends.contains(&length), "{name} cut at {length}");
+        assert_eq!(
+            cell_block::decode(&block.slice(..length)).is_ok(),
+            ends.contains(&length),
+            "{name} cut at {length}"
+        );
     }
 }
 

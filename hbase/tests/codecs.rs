@@ -9,8 +9,8 @@ use hbase::wire::frame::{self, FATAL_CALL_ID, Request, Response};
 use hbase::wire::message::{
     ExceptionResponse, NameBytesPair, RegionInfoMessage, RequestHeader, ServerNameMessage, TableNameMessage,
 };
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 
 fn bytes(most: usize) -> impl Strategy<Value = Bytes> {
     prop::collection::vec(any::<u8>(), 0..most).prop_map(Bytes::from)

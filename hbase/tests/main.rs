@@ -4,6 +4,7 @@
 mod codecs;
 mod faults;
 mod golden;
+mod hostile;
 mod in_process;
 mod real;
 mod real_answers;

@@ -360,7 +360,8 @@ fn scans(recorder: &mut Recorder, at: &Region) {
     let id = scan_answer(answer).scanner_id;
     recorder.call("scan_goes_on", &mut wire, "Scan", &next(id, 0, 1), b"");
     recorder.call("scan_repeats_a_number", &mut wire, "Scan", &next(id, 0, 1), b"");
-    let answer = recorder.call("scan_opens_again", &mut wire, "Scan", &open(region(at), ScanMessage::default(), 3), b"");
+    let answer =
+        recorder.call("scan_opens_again", &mut wire, "Scan", &open(region(at), ScanMessage::default(), 3), b"");
     let id = scan_answer(answer).scanner_id;
     recorder.call("scan_ends", &mut wire, "Scan", &next(id, 0, 3), b"");
     // Smaller than a row: its cells come in parts.
@@ -375,7 +376,8 @@ fn scans(recorder: &mut Recorder, at: &Region) {
 
 fn refusals(recorder: &mut Recorder, at: &Region) {
     let mut wire = Wire::open(&at.server, "ClientService");
-    let elsewhere = Region { name: Bytes::from_static(b"golden,nowhere,1.0123456789abcdef0123456789abcdef."), ..at.clone() };
+    let elsewhere =
+        Region { name: Bytes::from_static(b"golden,nowhere,1.0123456789abcdef0123456789abcdef."), ..at.clone() };
     recorder.call("get_of_an_unknown_region", &mut wire, "Get", &get(&elsewhere, "a", "f"), b"");
     recorder.call("get_of_an_unknown_family", &mut wire, "Get", &get(at, "a", "g"), b"");
     recorder.call("get_of_another_regions_row", &mut wire, "Get", &get(at, "z", "f"), b"");
@@ -420,7 +422,8 @@ fn meta_rows(recorder: &mut Recorder, address: &str, table: &TableName) {
 fn masters(recorder: &mut Recorder, address: &str, table: &TableName) {
     let mut wire = Wire::open(address, "MasterService");
     recorder.call("is_master_running", &mut wire, "IsMasterRunning", &Empty {}, b"");
-    let request = GetTableDescriptorsRequest { regex: Some(table.to_string()), ..GetTableDescriptorsRequest::default() };
+    let request =
+        GetTableDescriptorsRequest { regex: Some(table.to_string()), ..GetTableDescriptorsRequest::default() };
     recorder.call("table_descriptors", &mut wire, "GetTableDescriptors", &request, b"");
     recorder.call("table_names", &mut wire, "GetTableNames", &GetTableNamesRequest::default(), b"");
 }
@@ -481,7 +484,11 @@ fn moved(recorder: &mut Recorder, (master, at): (&str, &Region)) {
         value: Bytes::copy_from_slice(at.encoded_name()),
     };
     let mut master = Wire::open(master, "MasterService");
-    master.send(("MoveRegion", TIMEOUT_MS), &MoveRegionRequest { region: encoded, ..MoveRegionRequest::default() }, b"");
+    master.send(
+        ("MoveRegion", TIMEOUT_MS),
+        &MoveRegionRequest { region: encoded, ..MoveRegionRequest::default() },
+        b"",
+    );
     let moved = Response::decode(master.frame().expect("an answer").into()).expect("an answer");
     assert!(moved.result.is_ok(), "{moved:?}");
     let mut wire = Wire::open(&at.server, "ClientService");
