@@ -3,6 +3,11 @@
 //! ```text
 //! client (tries, routes) ─▶ cluster (registry, meta, regions) ─▶ rpc (connections) ─▶ wire (bytes)
 //! ```
+//!
+//! A [`client::Client`] is made of a [`registry::Registry`]; a [`row_block::RowBlock`] is what it writes, a
+//! [`scan::Scan`] or a [`scan::Get`] what it reads, [`client::Client::admin`] makes and changes tables. What may fail
+//! and what to do about it stands in [`error`] and [`exception`]. The package's README has an example, and says what
+//! to know about HBase's semantics.
 #![deny(missing_docs)]
 
 pub mod cell;
@@ -24,3 +29,8 @@ pub mod scan;
 pub mod server;
 pub mod table_name;
 pub mod wire;
+
+/// The README's example is compiled with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

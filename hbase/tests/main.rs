@@ -2,6 +2,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that indexes past the end fails, as it should")]
 
 mod codecs;
+mod examples;
 mod faults;
 mod golden;
 mod hostile;
