@@ -7,7 +7,7 @@ STACK   := docker/stack/stack
 # TLS toward Kafka needs OpenSSL: the system's, or one built from source (needs perl).
 FEATURES := $(shell (pkg-config --exists openssl 2>/dev/null || test -e /usr/include/openssl/ssl.h) && echo "" || echo "--no-default-features --features ssl-vendored")
 
-.PHONY: help demo test check stack stack-stop bench soak deny
+.PHONY: help demo test check stack stack-stop bench soak fuzz deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -35,8 +35,11 @@ bench: ## the benchmark on real servers, answers checked
 	@cargo build --locked --release --bin halcyon $(FEATURES)
 	@cargo run --locked --release -p bench -- run-real $(BENCH)
 
-soak: ## one million events with five kills and a region-server restart (EVENTS=n for another number)
+soak: ## one million events with five kills and a region-server restart (EVENTS=n for another number); a minute of fuzzing each (FUZZ=n)
 	@SOAK_EVENTS=$(or $(EVENTS),1000000) bash tests/run soak
+
+fuzz: ## the decoders of foreign bytes, guided by coverage (SECONDS_EACH=n for each target, TARGET=name for one)
+	@hbase/fuzz/run $(or $(SECONDS_EACH),60) $(TARGET)
 
 deny: ## licences, doubles, sources (needs cargo-deny: cargo install cargo-deny --locked)
 	cargo deny check bans licenses sources

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::exception_text::{first_line, moved_to, wait_of};
 use crate::wire::message::{ExceptionResponse, NameBytesPair};
 
 /// A refusal by a server.
@@ -194,41 +195,6 @@ impl Exception {
             .iter()
             .any(|class| self.is(class))
     }
-}
-
-/// Stack traces begin with the class again; the operator needs the words behind it, once.
-fn first_line(text: &str, class: &str) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix(class).map_or(line, |rest| rest.trim_start_matches(':')).trim().to_owned()
-}
-
-/// `Region moved to: hostname=H port=P startCode=S. As of locationSeqNum=N.` (`RegionMovedException`).
-fn moved_to(text: &str) -> Option<(String, u16)> {
-    let rest = text.split_once("Region moved to: hostname=")?.1;
-    let (host, rest) = rest.split_once(' ')?;
-    let port = rest.strip_prefix("port=")?.split(|c: char| !c.is_ascii_digit()).next()?;
-    Some((host.to_owned(), port.parse().ok()?))
-}
-
-/// ` - wait 1mins, 2sec, 300ms` (`RpcThrottlingException`); any part may be missing.
-fn wait_of(text: &str) -> Option<Duration> {
-    let parts = text.split_once("wait ")?.1;
-    let mut wait = Duration::ZERO;
-    let mut found = false;
-    for part in parts.split([',', ' ']).filter(|part| !part.is_empty()) {
-        let digits = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
-        let (number, unit) = part.split_at(digits);
-        let Ok(number) = number.parse::<u64>() else { break };
-        wait += match unit.trim_end_matches('.') {
-            "hrs" => Duration::from_secs(number.saturating_mul(3600)),
-            "mins" => Duration::from_secs(number.saturating_mul(60)),
-            "sec" => Duration::from_secs(number),
-            "ms" => Duration::from_millis(number),
-            _ => break,
-        };
-        found = true;
-    }
-    found.then_some(wait)
 }
 
 #[cfg(test)]

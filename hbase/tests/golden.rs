@@ -1,4 +1,4 @@
-//! Frames that HBase's own Java client made (see `fixtures/README.md`): our decoders take every one of them apart, and
+//! Frames that HBase's own Java client made (see `tests/fixtures/README.md`): our decoders take every one of them apart, and
 //! our encoder makes of the same mutations what the Java client made, but for the row that we leave out.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use prost::Message;
 
 /// Name without its number, and bytes.
 fn frames() -> Vec<(String, Bytes)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/hbase/java-2.6.4");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/java-2.6.4");
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(folder).expect("the fixtures").map(|entry| entry.expect("an entry").path()).collect();
     files.sort();

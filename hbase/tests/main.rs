@@ -1,6 +1,8 @@
 //! All tests of the package in one binary: golden bytes, the cluster in process with faults, and real servers.
 #![expect(clippy::indexing_slicing, reason = "a test that indexes past the end fails, as it should")]
 
+mod codecs;
+mod examples;
 mod faults;
 mod faults_offline;
 mod faults_order;
@@ -10,8 +12,10 @@ mod faults_server;
 mod faults_storm;
 mod faults_wire;
 mod golden;
+mod hostile;
 mod in_process;
 mod real;
+mod real_answers;
 mod real_roads;
 mod real_security;
 mod roads;

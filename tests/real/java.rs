@@ -69,12 +69,12 @@ fn the_java_client_works_on_the_cluster_in_process() {
     keep_frames(&cluster);
 }
 
-/// With `UPDATE=1`, one frame of each method becomes a golden file (see `fixtures/README.md`).
+/// With `UPDATE=1`, one frame of each method becomes a golden file (see `hbase/tests/fixtures/README.md`).
 fn keep_frames(cluster: &Cluster) {
     if std::env::var("UPDATE").is_err() {
         return;
     }
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/hbase/java-2.6.4");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("hbase/tests/fixtures/java-2.6.4");
     std::fs::create_dir_all(&folder).expect("a folder");
     let mut seen = std::collections::BTreeMap::new();
     for recorded in cluster.recorded() {
@@ -88,6 +88,27 @@ fn keep_frames(cluster: &Cluster) {
             let hex: String = recorded.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             std::fs::write(folder.join(format!("{name}.{number}.hex")), hex + "\n").expect("written");
         }
+    }
+}
+
+/// What HBase's codec and Hadoop's compressors make of cells is what the golden files say; `UPDATE=1` writes them.
+#[test]
+fn cell_blocks_are_what_the_golden_files_say() {
+    if !stack::is_running() {
+        return;
+    }
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("hbase/tests/fixtures/java-cells");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let said = run(&variable("HALCYON_GREEN_VERSION"), "CellBlocks", &[]);
+    let blocks: Vec<(&str, &str)> = said.lines().filter_map(|line| line.split_once(' ')).collect();
+    assert_eq!(blocks.len(), 8, "four plain blocks and four compressed ones: {said}");
+    for (name, hex) in blocks {
+        let file = folder.join(format!("{name}.hex"));
+        if std::env::var("UPDATE").is_ok() {
+            std::fs::write(&file, format!("{}\n", hex.trim())).expect("written");
+        }
+        let known = std::fs::read_to_string(&file).expect("a golden file");
+        assert_eq!(hex.trim(), known.trim(), "{name}");
     }
 }
 

@@ -30,7 +30,8 @@ pub(crate) async fn scan(
     Ok((answer, rows))
 }
 
-fn rows(answer: &mut ScanResponse, block: Bytes) -> Result<Vec<RowPart>, WireError> {
+/// Takes an answer's results apart: those in the cell block first, then those in protobuf form.
+pub(crate) fn rows(answer: &mut ScanResponse, block: Bytes) -> Result<Vec<RowPart>, WireError> {
     let mut reader = CellReader::new(block);
     let mut rows = Vec::with_capacity(answer.cells_per_result.len() + answer.results.len());
     let partial = |at: usize| answer.partial_flag_per_result.get(at).copied().unwrap_or(false);

@@ -9,4 +9,4 @@ pub(crate) mod locator;
 pub mod meta;
 pub mod region_cache;
 pub mod table;
-mod zookeeper;
+pub(crate) mod zookeeper;

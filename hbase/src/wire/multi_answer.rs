@@ -7,7 +7,7 @@
 //! # Laws
 //! 1. Regions are matched by position, actions by their index (numbered from 1, so a missing index is noticed).
 //! 2. An action is done only if its own index stands in the answer without an exception; of two results for one index
-//!    the first counts, an index that was not asked for is ignored.
+//!    a refusal counts, so nothing refused is ever taken for done; an index that was not asked for is ignored.
 //! 3. What is kept is bounded by what was asked for.
 
 use bytes::Bytes;
@@ -92,9 +92,17 @@ impl MultiAnswer {
     }
 }
 
-fn region(result: &[u8], count: usize, seen: &mut Vec<bool>) -> Result<RegionAnswer, WireError> {
+/// What was read of an action so far.
+#[derive(Clone, Copy, PartialEq)]
+enum Seen {
+    Nothing,
+    Done,
+    Refused,
+}
+
+fn region(result: &[u8], count: usize, seen: &mut Vec<Seen>) -> Result<RegionAnswer, WireError> {
     seen.clear();
-    seen.resize(count, false);
+    seen.resize(count, Seen::Nothing);
     let mut left = count;
     let mut refused = Vec::new();
     let mut fields = Fields::new(result);
@@ -105,11 +113,15 @@ fn region(result: &[u8], count: usize, seen: &mut Vec<bool>) -> Result<RegionAns
             }
             Field { number: ACTION_RESULT, bytes: Some(action), .. } => {
                 let (place, exception) = outcome(action)?;
-                let Some(seen) = place.and_then(|place| seen.get_mut(place)).filter(|seen| !**seen) else { continue };
-                *seen = true;
-                left -= 1;
-                if let (Some(exception), Some(place)) = (exception, place) {
-                    refused.push((place, pair_of(exception)?));
+                let Some((place, seen)) = place.and_then(|place| Some((place, seen.get_mut(place)?))) else { continue };
+                left -= usize::from(*seen == Seen::Nothing);
+                match exception {
+                    Some(exception) if *seen != Seen::Refused => {
+                        *seen = Seen::Refused;
+                        refused.push((place, pair_of(exception)?));
+                    }
+                    None if *seen == Seen::Nothing => *seen = Seen::Done,
+                    _ => {}
                 }
             }
             _ => {}
@@ -118,7 +130,7 @@ fn region(result: &[u8], count: usize, seen: &mut Vec<bool>) -> Result<RegionAns
     refused.sort_unstable_by_key(|(place, _)| *place);
     let mut missing = Vec::new();
     if left > 0 {
-        missing.extend(seen.iter().enumerate().filter(|(_, seen)| !**seen).map(|(place, _)| place));
+        missing.extend(seen.iter().enumerate().filter(|(_, seen)| **seen == Seen::Nothing).map(|(place, _)| place));
     }
     Ok(RegionAnswer::Answered { refused, missing })
 }
