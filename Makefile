@@ -7,7 +7,7 @@ STACK   := docker/stack/stack
 # TLS toward Kafka needs OpenSSL: the system's, or one built from source (needs perl).
 FEATURES := $(shell (pkg-config --exists openssl 2>/dev/null || test -e /usr/include/openssl/ssl.h) && echo "" || echo "--no-default-features --features ssl-vendored")
 
-.PHONY: help demo test check stack stack-stop bench soak deny
+.PHONY: help demo test check stack stack-stop matrix bench soak deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ stack: ## a real Kafka and two real HBase clusters on loopback (STACK_ARGS="--gr
 
 stack-stop: ## stop them and remove their data
 	@$(STACK) down
+
+matrix: ## the HBase client on every server version that is known to start (VERSIONS="1.4.14 2.6.4-hadoop3" for some)
+	@bash tests/matrix $(VERSIONS)
 
 bench: ## the benchmark on real servers, answers checked
 	@cargo build --locked --release --bin halcyon $(FEATURES)
