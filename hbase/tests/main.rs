@@ -5,4 +5,5 @@ mod faults;
 mod golden;
 mod in_process;
 mod real;
+mod real_soak;
 mod support;
