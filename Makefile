@@ -7,7 +7,7 @@ STACK   := docker/stack/stack
 # TLS toward Kafka needs OpenSSL: the system's, or one built from source (needs perl).
 FEATURES := $(shell (pkg-config --exists openssl 2>/dev/null || test -e /usr/include/openssl/ssl.h) && echo "" || echo "--no-default-features --features ssl-vendored")
 
-.PHONY: help demo test check stack stack-stop bench soak fuzz deny
+.PHONY: help demo test check stack stack-stop matrix bench bench-client bench-frozen soak fuzz deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,12 +31,21 @@ stack: ## a real Kafka and two real HBase clusters on loopback (STACK_ARGS="--gr
 stack-stop: ## stop them and remove their data
 	@$(STACK) down
 
+matrix: ## the HBase client on every server version that is known to start (VERSIONS="1.4.14 2.6.4-hadoop3" for some)
+	@bash tests/matrix $(VERSIONS)
+
 bench: ## the benchmark on real servers, answers checked
 	@cargo build --locked --release --bin halcyon $(FEATURES)
 	@cargo run --locked --release -p bench -- run-real $(BENCH)
 
-soak: ## one million events with five kills and a region-server restart (EVENTS=n for another number); a minute of fuzzing each (FUZZ=n)
-	@SOAK_EVENTS=$(or $(EVENTS),1000000) bash tests/run soak
+bench-client: ## the HBase client beside Java's and Go's, answers checked (BENCH="--rows 200000 --rounds 1")
+	@cargo run --locked --release -p bench -- client $(BENCH)
+
+bench-frozen: ## what one frozen region server costs the others
+	@cargo run --locked --release -p bench -- frozen $(BENCH)
+
+soak: ## 1,000,000 events with five kills (EVENTS=n), then 10,000,000 rows for ten minutes of trouble (ROWS=n SECONDS=s SEED=n), a minute of fuzzing each (FUZZ=n)
+	@SOAK_EVENTS=$(or $(EVENTS),1000000) SOAK_ROWS=$(or $(ROWS),10000000) SOAK_SECONDS=$(or $(SECONDS),600) SOAK_SEED=$(or $(SEED),7) bash tests/run soak
 
 fuzz: ## the decoders of foreign bytes, guided by coverage (SECONDS_EACH=n for each target, TARGET=name for one)
 	@hbase/fuzz/run $(or $(SECONDS_EACH),60) $(TARGET)

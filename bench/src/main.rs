@@ -1,7 +1,11 @@
 //! Load and checks for halcyon: chat events into Kafka, tables against an independent fold, the benchmark.
 
+mod client;
+mod frozen;
 mod load;
+mod record;
 mod run_real;
+mod stack;
 mod usage;
 mod verify;
 
@@ -22,6 +26,17 @@ enum Verb {
     Verify(verify::Verify),
     /// Measure halcyon on real servers: CPU, memory, rate, with one cluster and with two
     RunReal(run_real::RunReal),
+    /// Measure the HBase client beside Java's and Go's: CPU of client and server, memory, time
+    Client(client::Client),
+    /// Measure what one frozen region server costs the others
+    Frozen(frozen::Frozen),
+    /// Our side of the client benchmark
+    #[command(hide = true)]
+    ClientPeer {
+        /// What it does
+        #[command(subcommand)]
+        peer: client::Peer,
+    },
     /// Read a topic and count: what librdkafka alone costs
     #[command(hide = true)]
     RawConsume {
@@ -41,6 +56,9 @@ fn main() -> anyhow::Result<()> {
         Verb::Load(args) => load::run(&args),
         Verb::Verify(args) => verify::run(&args),
         Verb::RunReal(args) => run_real::run(&args),
+        Verb::Client(args) => client::run(&args),
+        Verb::Frozen(args) => frozen::run(&args),
+        Verb::ClientPeer { peer } => client::run_peer(peer),
         Verb::RawConsume { brokers, topic, partitions, events } => {
             run_real::consume(&brokers, &topic, partitions, events)
         }

@@ -15,6 +15,8 @@ use rdkafka::{Offset, TopicPartitionList};
 use serde::Serialize;
 
 use crate::load::{self, Load};
+use crate::record::{self, Machine};
+use crate::stack::Stack;
 use crate::usage::{Usage, of_child};
 use crate::verify::{self, Verify};
 
@@ -73,7 +75,7 @@ pub(crate) fn run(args: &RunReal) -> anyhow::Result<()> {
         None => std::env::current_exe()?.with_file_name("halcyon"),
     };
     ensure!(halcyon.exists(), "{} is missing; build it: cargo build --release --bin halcyon", halcyon.display());
-    let stack = Stack::start(args.stack.as_deref())?;
+    let stack = Stack::start(args.stack.as_deref(), &[])?;
     let topic = format!("bench-{}", std::process::id());
     let load = Load {
         brokers: stack.variable("HALCYON_KAFKA")?,
@@ -92,7 +94,8 @@ pub(crate) fn run(args: &RunReal) -> anyhow::Result<()> {
     }
     print_table(&measured);
     if args.record {
-        record(&measured)?;
+        let value = serde_json::json!({"machine": Machine::look(), "runs": measured});
+        record::keep("run-real.json", &serde_json::to_string_pretty(&value)?)?;
     }
     Ok(())
 }
@@ -107,7 +110,7 @@ fn measure(
     let folder = tempfile::tempdir()?;
     let name = format!("bench{}_{}", std::process::id(), clusters.len());
     let topology = folder.path().join("topology.toml");
-    std::fs::write(&topology, stack.topology(load, &name, clusters)?)?;
+    std::fs::write(&topology, topology_text(stack, load, &name, clusters)?)?;
     let at = topology.display().to_string();
     let made = Command::new(halcyon).args(["table", "create", "--topology", &at]).stdout(Stdio::null()).status()?;
     ensure!(made.success(), "the tables cannot be made");
@@ -226,78 +229,21 @@ fn target(what: &str, found: f64, most: f64) {
     println!("{what}: {found:.2}, at most {most:.2} wanted: {}", if found <= most { "reached" } else { "MISSED" });
 }
 
-fn record(measured: &[Measured]) -> anyhow::Result<()> {
-    let cores = std::thread::available_parallelism()?;
-    let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
-    let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output()?;
-    let commit = String::from_utf8_lossy(&commit.stdout).trim().to_owned();
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    let model = model.trim_start_matches(['\t', ' ', ':']);
-    let folder = Path::new("bench/record");
-    std::fs::create_dir_all(folder)?;
-    let path = folder.join(format!("{seconds}-run-real.json"));
-    let value = serde_json::json!({"commit": commit, "cores": cores.get(), "cpu": model, "runs": measured});
-    std::fs::write(&path, serde_json::to_string_pretty(&value)?)?;
-    println!("raw record in {}", path.display());
-    Ok(())
-}
-
-/// The real servers, started for this run or by somebody else.
-struct Stack {
-    name: String,
-    is_ours: bool,
-    env: String,
-}
-
-/// The script that starts them.
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docker/stack/stack");
-
-impl Stack {
-    fn start(running: Option<&str>) -> anyhow::Result<Self> {
-        let name = running.map_or_else(|| format!("bench-{}", std::process::id()), str::to_owned);
-        let is_ours = running.is_none();
-        if is_ours {
-            let up = Command::new(SCRIPT).args(["up", "--name", &name, "--free-ports", "--bench"]).status()?;
-            ensure!(up.success(), "the servers did not start");
-        }
-        let mut stack = Self { name, is_ours, env: String::new() };
-        let env = Command::new(SCRIPT).args(["env", "--name", &stack.name]).output()?;
-        ensure!(env.status.success(), "stack {} is not up", stack.name);
-        stack.env = String::from_utf8(env.stdout)?;
-        Ok(stack)
+/// The example topology with this stack's addresses, and only these clusters.
+fn topology_text(stack: &Stack, load: &Load, name: &str, clusters: &[&str]) -> anyhow::Result<String> {
+    let text = include_str!("../../topology/stack.toml");
+    let (head, rest) = text.split_once("[cluster.blue]").context("the example's clusters")?;
+    let (_, letters) = rest.split_once("[dead_letter]").context("the example's dead letters")?;
+    let mut text = head
+        .replace("127.0.0.1:29092", &load.brokers)
+        .replace("name = \"chat\"", &format!("name = \"{name}\""))
+        .replace("chat.messages", &load.topic)
+        .replace("\"message\"", &format!("\"{name}\""))
+        .replace("[table.message]", &format!("[table.{name}]"));
+    for cluster in clusters {
+        let quorum = stack.variable(&format!("HALCYON_{}_ZK", cluster.to_uppercase()))?;
+        text.push_str(&format!("[cluster.{cluster}]\nhbase = {{zookeeper = [\"{quorum}\"]}}\n"));
     }
-
-    fn variable(&self, name: &str) -> anyhow::Result<String> {
-        let words = self.env.split_whitespace();
-        let found = words.filter_map(|word| word.split_once('=')).find(|(known, _)| *known == name);
-        found.map(|(_, value)| value.to_owned()).with_context(|| format!("{name} is not in the stack's environment"))
-    }
-
-    /// The example topology with this stack's addresses, and only these clusters.
-    fn topology(&self, load: &Load, name: &str, clusters: &[&str]) -> anyhow::Result<String> {
-        let text = include_str!("../../topology/stack.toml");
-        let (head, rest) = text.split_once("[cluster.blue]").context("the example's clusters")?;
-        let (_, letters) = rest.split_once("[dead_letter]").context("the example's dead letters")?;
-        let mut text = head
-            .replace("127.0.0.1:29092", &load.brokers)
-            .replace("name = \"chat\"", &format!("name = \"{name}\""))
-            .replace("chat.messages", &load.topic)
-            .replace("\"message\"", &format!("\"{name}\""))
-            .replace("[table.message]", &format!("[table.{name}]"));
-        for cluster in clusters {
-            let quorum = self.variable(&format!("HALCYON_{}_ZK", cluster.to_uppercase()))?;
-            text.push_str(&format!("[cluster.{cluster}]\nhbase = {{zookeeper = [\"{quorum}\"]}}\n"));
-        }
-        let letters = letters.replace("chat.dead-letters.jsonl", "/dev/null");
-        Ok(format!("{text}[dead_letter]{letters}"))
-    }
-}
-
-impl Drop for Stack {
-    fn drop(&mut self) {
-        if self.is_ours {
-            let _ = Command::new(SCRIPT).args(["down", "--name", &self.name]).stdout(Stdio::null()).status();
-        }
-    }
+    let letters = letters.replace("chat.dead-letters.jsonl", "/dev/null");
+    Ok(format!("{text}[dead_letter]{letters}"))
 }

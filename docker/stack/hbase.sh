@@ -22,6 +22,7 @@ TUNE="hbase.master.wait.on.regionservers.interval=50 hbase.master.wait.on.region
  hbase.regionserver.handler.count=8 hbase.regionserver.metahandler.count=4 hbase.wal.provider=filesystem
  hbase.hregion.memstore.mslab.enabled=false hfile.block.cache.size=0.1 hbase.client.pause=50
  hbase.master.info.port=-1 hbase.regionserver.info.port=-1"
+# ZooKeeper grants sessions as long as they are asked for (its own limit is 20 ticks): zookeeper.session.timeout counts.
 # Separate processes: the master waits 8 s for all its servers; a killed one is noticed after the session timeout.
 DIST="hbase.master.wait.on.regionservers.timeout=8000 zookeeper.session.timeout=8000 hbase.lease.recovery.first.pause=500 hbase.lease.recovery.pause=500"
 
@@ -49,7 +50,7 @@ server() { # server NAME PROC CLASS ARGS...
 proc() { # proc NAME PROC
   local d=$WORK/$1 pb; pb=$(cat "$d/portbase")
   case $2 in
-    zk) printf 'tickTime=500\ndataDir=%s\nclientPort=%s\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\nadmin.enableServer=false\n4lw.commands.whitelist=*\n' "$d/zk" $((pb + 1)) >"$d/conf/zoo.cfg"
+    zk) printf 'tickTime=500\ndataDir=%s\nclientPort=%s\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\nmaxSessionTimeout=180000\nadmin.enableServer=false\n4lw.commands.whitelist=*\n' "$d/zk" $((pb + 1)) >"$d/conf/zoo.cfg"
         JVM_EXTRA="${JVM_EXTRA:-} -Dzookeeper.jmx.log4j.disable=true" server "$1" zk org.apache.zookeeper.server.ZooKeeperServerMain "$d/conf/zoo.cfg";;
     master) server "$1" master org.apache.hadoop.hbase.master.HMaster start;;
     rs*) server "$1" "$2" org.apache.hadoop.hbase.regionserver.HRegionServer -Dhbase.regionserver.port=$((pb + 10 + ${2#rs})) start;;

@@ -18,6 +18,7 @@ mod real;
 mod real_answers;
 mod real_roads;
 mod real_security;
+mod real_soak;
 mod roads;
 mod scans;
 mod security;

@@ -1,5 +1,8 @@
 //! The servers that `make test` has started, as the environment names them.
 
+use std::path::Path;
+use std::process::Command;
+
 use hbase::registry::Registry;
 
 /// Addresses of the stack.
@@ -21,6 +24,28 @@ impl Stack {
     pub(crate) fn registries(&self) -> Vec<(String, Registry)> {
         self.registries.clone()
     }
+}
+
+/// The green cluster, by ZooKeeper.
+pub(crate) fn green() -> Registry {
+    let quorum = std::env::var("HALCYON_GREEN_ZK").expect("HALCYON_GREEN_ZK in the environment");
+    Registry::ZooKeeper { quorum: vec![quorum], znode: "/hbase".to_owned() }
+}
+
+/// A verb of the stack's script on the running stack.
+pub(crate) fn script(arguments: &[&str]) -> Command {
+    let name = std::env::var("HALCYON_STACK").expect("the stack's name in the environment");
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docker/stack/stack"));
+    command.args(arguments).args(["--name", &name]);
+    command
+}
+
+/// Runs a verb of the stack's script on the running stack; returns what it printed.
+pub(crate) fn on_stack(arguments: &[&str]) -> String {
+    let output = script(arguments).output().expect("the script runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "stack {arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
 }
 
 fn registries() -> Vec<(String, Registry)> {
