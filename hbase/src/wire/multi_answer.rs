@@ -229,7 +229,7 @@ impl<'a> Fields<'a> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::message::{MultiResponse, RegionActionResult, ResultMessage, ResultOrException};
+    use super::super::message::{RegionActionResult, ResultMessage, ResultOrException};
     use super::*;
 
     fn pair(name: &str) -> NameBytesPair {
@@ -242,8 +242,9 @@ mod tests {
     }
 
     fn message(regions: Vec<RegionActionResult>) -> Bytes {
-        let response = MultiResponse { region_action_result: regions, processed: Some(true), ..Default::default() };
-        response.encode_to_vec().into()
+        let mut message = Vec::new();
+        regions.iter().for_each(|region| prost::encoding::message::encode(REGION_RESULT, region, &mut message));
+        message.into()
     }
 
     fn region_of(actions: Vec<ResultOrException>) -> RegionActionResult {

@@ -47,7 +47,7 @@ pub enum WriteError {
         key: String,
         /// The refusal of the one that was refused first.
         #[source]
-        exception: Exception,
+        exception: Box<Exception>,
     },
     /// Not all rows were written in time, or trying again is useless.
     #[error("write to table {table}")]

@@ -116,7 +116,7 @@ impl Ticket {
             (Some(source), _) => Err(WriteError::Failed { table, source }),
             (None, Some((exception, _, key))) => {
                 self.refused.sort_unstable();
-                Err(WriteError::Refused { table, rows: self.refused, key, exception })
+                Err(WriteError::Refused { table, rows: self.refused, key, exception: Box::new(exception) })
             }
             (None, None) => Ok(self.report),
         };

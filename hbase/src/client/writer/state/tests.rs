@@ -13,6 +13,7 @@ use crate::client::writer::report::{WriteError, WriteReport};
 use crate::exception::Exception;
 use crate::mutation::Durability;
 use crate::rpc::connection::CallError;
+use crate::wire::multi_answer::RegionLoad;
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -335,6 +336,29 @@ fn a_wait_beyond_the_time_that_is_left_ends_the_write_at_once() {
         panic!("the write goes on")
     };
     assert!(last.chain().contains("RpcThrottling"), "{}", last.chain());
+}
+
+#[test]
+fn a_loaded_region_pauses_and_others_do_not() {
+    let config = WriterConfig { pushback_max: ms(1000), ..no_linger() };
+    let mut world = World::new(&two_servers(), config);
+    world.push(&["a", "h"], 1, Holder::Caller);
+    let call = world.calls.remove(0);
+    let full = RegionLoad { memstore: 100, heap: 0, compaction: 0 };
+    let loads = vec![("t,,1.".into(), full), ("t,g,2.".into(), RegionLoad::default())];
+    world.run(|state, now, known| {
+        state.settle(call, (vec![Verdict::Done, Verdict::Done], loads), (now, known));
+    });
+    world.push(&["a", "h"], 2, Holder::Caller);
+    let regions = |world: &World| -> Vec<Bytes> {
+        world.calls.iter().flat_map(|call| &call.batches).map(|batch| batch.region.name.clone()).collect()
+    };
+    assert_eq!(regions(&world), ["t,g,2."]);
+    world.pass(ms(999));
+    assert_eq!(regions(&world), ["t,g,2."]);
+    world.pass(ms(1));
+    assert_eq!(regions(&world), ["t,g,2.", "t,,1."]);
+    world.finish();
 }
 
 #[test]
