@@ -233,7 +233,11 @@ fn a_master_that_is_not_there_yet_is_waited_for() {
         for class in ["PleaseHoldException", "ipc.ServerNotRunningYetException"] {
             let rule = Rule::new(Condition::service("MasterService").first(2), Reaction::refuse(class));
             let rule = world.cluster.inject_while(rule);
-            assert_eq!(world.client.admin().list_tables().await.expect("tables"), [world.table.clone()], "{class}");
+            assert_eq!(
+                world.client.admin().list_tables().await.expect("tables"),
+                std::slice::from_ref(&world.table),
+                "{class}"
+            );
             assert_eq!(rule.hits(), 2);
         }
     });

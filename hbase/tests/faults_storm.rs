@@ -58,12 +58,15 @@ fn a_storm_from_256_regions_to_32_and_back_loses_and_doubles_no_ack() {
             }
         }
         storming.store(0, Ordering::Release);
-        let mut expected = Vec::new();
+        let (mut expected, mut history) = (Vec::new(), Vec::new());
         for (writer, writing) in (0..).zip(writers) {
-            let share = ROWS / WRITERS;
-            expected.extend(all_at(writer * share..(writer + 1) * share, writing.await.expect("all is written")));
+            let (share, last) = (ROWS / WRITERS, writing.await.expect("all is written"));
+            let rows = writer * share..(writer + 1) * share;
+            expected.extend(all_at(rows.clone(), last));
+            history.extend(rows.flat_map(|row| (1..=last).rev().map(move |version| (key(row), version))));
         }
-        assert_eq!(world.rows(), expected, "what is acknowledged is there, and nothing newer or twice");
+        assert!(world.versions() == history, "every version that is acknowledged is there, and none twice");
+        assert_eq!(world.rows(), expected, "and the newest is what is seen");
         assert_eq!(world.scanned(Scan::default()).await, expected, "and the client finds it");
     });
 }

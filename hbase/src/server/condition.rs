@@ -218,7 +218,7 @@ mod tests {
             server: Some(1),
             bytes: 100,
             parts: rows.iter().enumerate().map(part).collect(),
-            regions: vec![0..rows.len()],
+            regions: std::iter::once(0..rows.len()).collect(),
         }
     }
 

@@ -43,7 +43,7 @@ impl Keeping {
             Self::OneRowIn(rows) => {
                 let mut hasher = FxHasher::default();
                 hasher.write(row);
-                hasher.finish() % u64::from(rows.max(1)) == 0
+                hasher.finish().is_multiple_of(u64::from(rows.max(1)))
             }
         }
     }

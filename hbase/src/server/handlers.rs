@@ -97,7 +97,7 @@ impl Waiting {
         // 0 is no timeout.
         let timeout = timeout_ms.filter(|timeout| *timeout > 0);
         let timeout = timeout.map(|timeout| Duration::from_millis(u64::from(timeout)).max(TIMEOUT_MIN));
-        (!timeout.is_some_and(|timeout| self.since.elapsed() > timeout)).then_some(permit)
+        timeout.is_none_or(|timeout| self.since.elapsed() <= timeout).then_some(permit)
     }
 }
 

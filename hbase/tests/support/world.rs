@@ -45,9 +45,18 @@ impl World {
         self.client.regions(&self.table).await.expect("regions")[0].server.clone()
     }
 
-    /// Row and version of every cell, read past the wire.
+    /// Row and version of what is seen, read past the wire.
     pub(crate) fn rows(&self) -> Vec<(String, i64)> {
-        let cells = self.cluster.cells(&self.table, Visibility::Live);
+        self.cells(Visibility::Live)
+    }
+
+    /// Row and version of all that was ever written and not compacted, read past the wire.
+    pub(crate) fn versions(&self) -> Vec<(String, i64)> {
+        self.cells(Visibility::Raw)
+    }
+
+    fn cells(&self, visibility: Visibility) -> Vec<(String, i64)> {
+        let cells = self.cluster.cells(&self.table, visibility);
         cells.iter().map(|cell| (String::from_utf8_lossy(&cell.row).into_owned(), cell.timestamp)).collect()
     }
 
