@@ -2,6 +2,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test that indexes past the end fails, as it should")]
 
 mod faults;
+mod faults_changes;
 mod faults_offline;
 mod faults_order;
 mod faults_reactions;
