@@ -53,7 +53,7 @@ fn atomic_changes_of_which_one_is_refused_change_nothing() {
             drop(rule);
             let once = part(Refusal::new("RegionTooBusyException"));
             let rule = world.cluster.inject_while(Rule::new(second().first(1), once.clone()));
-            assert_eq!(client.check_and_mutate_row(table, &is_v, &next).await.expect("an answer"), true);
+            assert!(client.check_and_mutate_row(table, &is_v, &next).await.expect("an answer"));
             version += 1;
             assert_eq!((rule.hits(), columns(&world)), (1, at(version)), "{once:?}");
         }
@@ -175,6 +175,6 @@ fn a_full_memstore_refuses_every_sort_of_change_until_the_table_is_flushed() {
         assert!(refused.iter().all(|made| matches!(made, Err(Error::TimedOut { .. }))), "{refused:?}");
         assert_eq!(world.rows(), before);
         client.admin().flush(table).await.expect("flushed");
-        assert_eq!(client.check_and_mutate_row(table, &absent, &next).await.expect("an answer"), true);
+        assert!(client.check_and_mutate_row(table, &absent, &next).await.expect("an answer"));
     });
 }

@@ -1,5 +1,6 @@
 //! All tests of the package in one binary: golden bytes, the cluster in process with faults, and real servers.
 #![expect(clippy::indexing_slicing, reason = "a test that indexes past the end fails, as it should")]
+#![expect(clippy::print_stdout, reason = "what a test says is shown when it fails")]
 
 mod faults;
 mod faults_changes;
