@@ -6,6 +6,8 @@
 //! `keep` (the default) holds every row, `count` one row in a thousand. The figure to go by is cells per second of the
 //! server's own CPU time: on a machine with fewer free cores than two, the senders slow the server down.
 
+#![expect(clippy::print_stdout, reason = "the measurement is its output")]
+
 use std::error::Error;
 use std::fs;
 use std::sync::mpsc::sync_channel;

@@ -1,6 +1,7 @@
 //! A cluster in memory on a port of its own, for trying any HBase client on it.
 //!
 //! `cargo run -p hbase --features server --example server -- [PORT] [REGION_SERVERS]`
+#![expect(clippy::print_stdout, reason = "where to find the cluster is its output")]
 
 use hbase::server::Cluster;
 

@@ -53,7 +53,7 @@ pub(super) fn master(state: &State, method: &str, message: Bytes) -> Result<Opti
     }
 }
 
-/// The Java client's way to flush a table. There are no files, so it is done when it is asked for.
+/// The Java client's way to flush a table: done when it is asked for.
 fn flush_table(state: &State, method: &str, request: &ProcedureRequest) -> Result<Vec<u8>, Exception> {
     let procedure = request.procedure.clone().unwrap_or_default();
     if procedure.signature != "flush-table-proc" {
@@ -63,7 +63,10 @@ fn flush_table(state: &State, method: &str, request: &ProcedureRequest) -> Resul
     state.is_enabled(&table).ok_or_else(|| refusal("TableNotFoundException", table.as_str()))?;
     Ok(match method {
         "IsProcedureDone" => IsDoneResponse { done: Some(true) }.encode_to_vec(),
-        _ => SnapshotResponse { expected_timeout: 60_000 }.encode_to_vec(),
+        _ => {
+            state.regions(&table).iter().for_each(|region| region.flush());
+            SnapshotResponse { expected_timeout: 60_000 }.encode_to_vec()
+        }
     })
 }
 
