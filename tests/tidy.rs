@@ -180,6 +180,26 @@ fn no_path_of_one_machine_is_written_down() {
     none("paths", found);
 }
 
+/// The claims that `hbase/tests/README.md` names: behind `::`, of several words.
+fn named_tests(table: &str) -> BTreeSet<&str> {
+    let names = table.split("::").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && c != '_').unwrap_or(rest.len());
+        rest.split_at(end).0
+    });
+    names.filter(|name| name.matches('_').count() >= 2).collect()
+}
+
+#[test]
+fn every_test_that_the_acceptance_table_names_exists() {
+    let table = fs::read_to_string(root().join("hbase/tests/README.md")).expect("the table");
+    let named = named_tests(&table);
+    assert!(named.len() > 100, "{} names are not the whole table", named.len());
+    let sources: Vec<File> = ["hbase/src", "hbase/tests", "tests"].iter().flat_map(|at| files(at, &[".rs"])).collect();
+    let words: BTreeSet<&str> =
+        sources.iter().flat_map(|file| file.text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')).collect();
+    none("no such test", named.into_iter().filter(|name| !words.contains(name)).map(str::to_owned).collect());
+}
+
 #[test]
 fn the_longest_files_are_a_reading_list() {
     let mut sizes: BTreeSet<(usize, String)> = BTreeSet::new();

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use hbase::client::{Client, ClientConfig};
 use hbase::mutation::Durability;
+use hbase::scan::Get;
 use hbase::server::{Condition, Config, Reaction, Rule};
 
 use crate::support::world::{World, all_at, key, puts, run};
@@ -78,5 +80,38 @@ fn a_slow_meta_is_not_asked_again_for_what_is_known() {
             assert_eq!(report.expect("written").rows, u64::from(ROWS));
         }
         assert_eq!(world.cluster.counts().meta_scans, before);
+    });
+}
+
+/// Clients whose tries are paced as they are by default.
+fn patient(config: ClientConfig) -> ClientConfig {
+    ClientConfig { backoff: hbase::client::retry::Backoff::default(), ..config }
+}
+
+#[test]
+fn while_meta_is_offline_many_callers_ask_for_it_a_few_times_a_second() {
+    const CALLERS: u32 = 50;
+    const SECONDS: u64 = 4;
+    run(async {
+        let world = World::with(Config::default(), &[key(200)], patient).await;
+        world.client.write(&world.table, &puts(0..CALLERS, 1), Durability::SyncWal).await.expect("written");
+        // Another client, which knows nothing yet.
+        let client = Client::new(ClientConfig::new(world.cluster.registry()));
+        let rule = Rule::new(Condition::meta(), Reaction::refuse("NotServingRegionException"));
+        let offline = world.cluster.inject_while(rule);
+        let gets: Vec<_> = (0..CALLERS)
+            .map(|row| {
+                let (client, table) = (client.clone(), world.table.clone());
+                tokio::spawn(async move { client.get(&table, &Get::new(key(row))).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_secs(SECONDS)).await;
+        let asked = offline.hits();
+        drop(offline);
+        for (row, get) in (0..).zip(gets) {
+            assert_eq!(get.await.expect("no panic").expect("a row")[0].row, key(row));
+        }
+        println!("{asked} look-ups by {CALLERS} callers in {SECONDS} s");
+        assert!(asked <= 10 * SECONDS, "{asked} look-ups by {CALLERS} callers in {SECONDS} s");
     });
 }

@@ -331,3 +331,42 @@ fn a_client_outlives_the_runtime_of_a_write() {
         world.until_idle().await;
     });
 }
+
+#[test]
+fn a_frozen_server_does_not_hold_back_writes_to_others() {
+    on_runtime(async {
+        let world = world(|config| config.writer.credit_bytes = 512 << 10).await;
+        world.cluster.move_region(&world.table, b"r00000", 0);
+        world.cluster.move_region(&world.table, b"r00200", 1);
+        world.cluster.move_region(&world.table, b"r00400", 1);
+        for row in [0, 200, 400] {
+            world.client.write(&world.table, &block([row], 2), Durability::SyncWal).await.expect("written");
+        }
+        let frozen = world
+            .cluster
+            .inject_while(Rule::new(Condition::server(0).and(Condition::method("Multi")), Reaction::Silence));
+        let stuck = {
+            let (client, table) = (world.client.clone(), world.table.clone());
+            tokio::spawn(async move {
+                let mut taken = Vec::new();
+                for version in 3..1000 {
+                    taken.push(
+                        client.submit(&table, &block(0..200, version), Durability::SyncWal).await.expect("taken"),
+                    );
+                }
+                for write in taken {
+                    write.await.expect("written");
+                }
+            })
+        };
+        for version in 3..300 {
+            let report = world.client.write(&world.table, &block(200..600, version), Durability::SyncWal).await;
+            assert_eq!(report.expect("written").rows, 400);
+            assert!(world.client.debug_state().credits_used <= 512 << 10);
+        }
+        assert!(!stuck.is_finished());
+        drop(frozen);
+        stuck.abort();
+        world.until_idle().await;
+    });
+}
