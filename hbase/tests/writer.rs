@@ -10,7 +10,7 @@ use hbase::client::{Client, ClientConfig, Pending, WriteError, WriteReport, Writ
 use hbase::mutation::Durability;
 use hbase::row_block::{Column, MutationKind, RowBlock, RowBlockBuilder};
 use hbase::scan::Visibility;
-use hbase::server::{Cluster, Condition, Reaction, Rule};
+use hbase::server::{Cluster, Condition, Reaction, Refusal, Rule};
 use hbase::table_name::TableName;
 use hbase::wire::cell_block;
 use hbase::wire::frame::Request;
@@ -368,5 +368,23 @@ fn a_frozen_server_does_not_hold_back_writes_to_others() {
         drop(frozen);
         stuck.abort();
         world.until_idle().await;
+    });
+}
+
+#[test]
+fn many_rows_that_poison_their_batch_are_found_and_their_neighbours_are_written() {
+    on_runtime(async {
+        let world = world(|_| {}).await;
+        // Every seventh row refuses all that comes with it in one region action.
+        let bad: Vec<u32> = (0..600).filter(|row| row % 7 == 3).collect();
+        let keys = bad.iter().map(|row| (format!("r{row:05}"), format!("r{row:05}\0")));
+        let poison = keys.map(|(from, to)| Condition::rows(from, to)).reduce(Condition::or).expect("some");
+        let refusal = Reaction::Poison(Refusal::new("DoNotRetryIOException"));
+        world.cluster.inject(Rule::new(Condition::method("Multi").and(poison), refusal));
+        let written = world.client.write(&world.table, &block(0..600, 5), Durability::SyncWal).await;
+        let Err(WriteError::Refused { rows, .. }) = written else { panic!("{written:?}") };
+        assert_eq!(rows, bad.iter().map(|row| *row as usize).collect::<Vec<_>>());
+        let taken = world.cluster.cells(&world.table, Visibility::Live);
+        assert_eq!(taken.iter().filter(|cell| cell.timestamp == 5).count(), 600 - bad.len());
     });
 }

@@ -20,9 +20,12 @@ use crate::cluster::meta::Region;
 const RIPE_ROWS: usize = 200;
 /// From this many bytes on.
 const RIPE_BYTES: usize = 256 << 10;
-/// Uniformly refused parts of one batch, for each halving it takes to come down to one row, that are cut further. A
-/// handful of bad rows is found; a refusal that concerns every row costs this many calls and not one for each row.
+/// Uniformly refused parts of one batch, for each halving it takes to come down to one row, that are cut further before
+/// any row was taken. Bad rows among good ones are found however many they are, for every part that is taken counts anew;
+/// a refusal that concerns every row costs this many calls and not one for each row.
 const HALVINGS_FACTOR: u32 = 8;
+/// What is begun with anew: as for the largest batch, of 5000 rows.
+const HALVINGS_ANEW: u32 = HALVINGS_FACTOR * 13;
 
 /// A lane's place: its table, and where its range starts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -236,6 +239,14 @@ impl Lane {
         let left = self.halvings.get_or_insert_with(|| HALVINGS_FACTOR * (rows.max(1).ilog2() + 1));
         *left = left.saturating_sub(1);
         *left > 0 && rows > 1
+    }
+
+    /// Rows of a batch were taken. If it is a part of a refused one, the refusal is about some rows and not about all:
+    /// they are worth looking for.
+    pub(super) fn rows_were_taken(&mut self) {
+        if let Some(left) = &mut self.halvings {
+            *left = HALVINGS_ANEW.max(*left);
+        }
     }
 
     /// No part of a refused batch waits any more: the next refusal is a new story.

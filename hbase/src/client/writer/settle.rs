@@ -63,6 +63,9 @@ impl State {
                 Verdict::Rows(_) => (false, Scope::Region),
                 Verdict::Failed(_, scope) => (false, *scope),
             };
+            if was_done && let Some(lane) = self.lane(&batch.lane) {
+                lane.rows_were_taken();
+            }
             let sorted = self.sort_out(batch, verdict);
             self.close(batch, sorted, (call.server, scope), now, &mut settled);
             if !was_done {
