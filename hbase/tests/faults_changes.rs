@@ -11,7 +11,7 @@ use hbase::scan::Visibility;
 use hbase::server::{Change, Condition, Config, Reaction, Refusal, Rule};
 use hbase::wire::cell_block;
 use hbase::wire::message::{
-    ActionMessage, MultiRequest, MultiResponse, MutationProto, RegionAction, RegionSpecifier, ResultOrException,
+    ActionMessage, MultiRequest, MultiResponse, MutationProto, RegionAction, RegionActionResult, RegionSpecifier,
 };
 
 use crate::support::raw::Raw;
@@ -83,8 +83,8 @@ fn a_conditional_change_follows_a_region_that_moves_in_its_call() {
     });
 }
 
-/// A Multi of changes of one column of one row, in this order: kind and value.
-async fn multi(world: &World, changes: &[(i32, Vec<u8>)]) -> Vec<ResultOrException> {
+/// Changes of one column of one row, in this order: kind and value. Their cells stand in the block.
+async fn action(world: &World, changes: &[(i32, Vec<u8>)]) -> (RegionAction, Bytes) {
     let mut block = BytesMut::new();
     let mut actions = Vec::new();
     for (index, (kind, value)) in (0..).zip(changes) {
@@ -103,15 +103,35 @@ async fn multi(world: &World, changes: &[(i32, Vec<u8>)]) -> Vec<ResultOrExcepti
     }
     let region = world.client.regions(&world.table).await.expect("regions").remove(0);
     let region = RegionSpecifier { kind: RegionSpecifier::REGION_NAME, value: region.name };
-    let action = RegionAction { region, action: actions, ..RegionAction::default() };
-    let request = MultiRequest { region_action: vec![action], ..MultiRequest::default() };
+    (RegionAction { region, action: actions, ..RegionAction::default() }, block.freeze())
+}
+
+/// A Multi of one region, past the client.
+async fn call(world: &World, action: RegionAction, block: &[u8]) -> RegionActionResult {
+    let request = MultiRequest { region_action: vec![action], nonce_group: Some(1), ..MultiRequest::default() };
     let mut raw = Raw::open(&world.address().await, "ClientService").await;
-    raw.call("Multi", &request, (&block, 0)).await;
-    let answer: MultiResponse = raw.message().await;
-    let mut results = answer.region_action_result.into_iter().flat_map(|region| region.result_or_exception);
-    let mut results: Vec<_> = results.by_ref().collect();
-    results.sort_by_key(|result| result.index);
-    results
+    raw.call("Multi", &request, (block, 0)).await;
+    let mut result = raw.message::<MultiResponse>().await.region_action_result.remove(0);
+    result.result_or_exception.sort_by_key(|result| result.index);
+    result
+}
+
+/// Which of these changes are refused.
+async fn refused(world: &World, changes: &[(i32, Vec<u8>)]) -> Vec<bool> {
+    let (action, block) = action(world, changes).await;
+    let result = call(world, action, &block).await;
+    result.result_or_exception.iter().map(|result| result.exception.is_some()).collect()
+}
+
+/// Increments of one row with nonces, all or none: by how much.
+async fn increments(world: &World, amounts: &[Vec<u8>]) -> RegionActionResult {
+    let changes: Vec<_> = amounts.iter().map(|amount| (MutationProto::INCREMENT, amount.clone())).collect();
+    let (mut action, block) = action(world, &changes).await;
+    action.atomic = Some(true);
+    for (nonce, action) in (1..).zip(&mut action.action) {
+        action.mutation.as_mut().expect("a mutation").nonce = Some(nonce);
+    }
+    call(world, action, &block).await
 }
 
 fn number(world: &World) -> Bytes {
@@ -124,15 +144,28 @@ fn what_stands_before_an_increment_in_a_multi_is_written_before_it() {
         let world = World::new(Config { cell_bytes_max: 100, ..Config::default() }, &[]).await;
         let five = (MutationProto::PUT, 5_i64.to_be_bytes().to_vec());
         let one = (MutationProto::INCREMENT, 1_i64.to_be_bytes().to_vec());
-        let results = multi(&world, &[five.clone(), one.clone(), one.clone()]).await;
-        assert!(results.iter().all(|result| result.exception.is_none()), "{results:?}");
+        assert_eq!(refused(&world, &[five.clone(), one.clone(), one.clone()]).await, [false; 3]);
         assert_eq!(number(&world), 7_i64.to_be_bytes()[..]);
         // A cell that is too large refuses the puts that it is written with, and no more than those.
         let large = (MutationProto::PUT, vec![0; 100]);
-        let results = multi(&world, &[five.clone(), large, one, five]).await;
-        let are_refused: Vec<bool> = results.iter().map(|result| result.exception.is_some()).collect();
-        assert_eq!(are_refused, [true, true, false, false]);
+        assert_eq!(refused(&world, &[five.clone(), large, one, five]).await, [true, true, false, false]);
         assert_eq!(number(&world), 8_i64.to_be_bytes()[..], "the increment has the newer time");
+    });
+}
+
+#[test]
+fn a_nonce_is_used_up_by_a_change_that_was_made_and_by_no_other() {
+    run(async {
+        let world = World::new(Config::default(), &[]).await;
+        let one = 1_i64.to_be_bytes().to_vec();
+        let failed = increments(&world, &[one.clone(), b"no number".to_vec()]).await;
+        assert!(failed.exception.is_some(), "{failed:?}");
+        assert_eq!(columns(&world), []);
+        for _ in 0..3 {
+            let made = increments(&world, std::slice::from_ref(&one)).await;
+            assert_eq!((made.exception, made.processed), (None, Some(true)));
+            assert_eq!(number(&world), 1_i64.to_be_bytes()[..]);
+        }
     });
 }
 

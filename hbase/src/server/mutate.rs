@@ -8,7 +8,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -38,10 +38,13 @@ pub(super) struct NonceMemory {
 }
 
 impl NonceMemory {
-    /// Remembers; returns whether the nonce is new.
-    fn remember(&mut self, nonce: (u64, u64)) -> bool {
+    fn knows(&self, nonce: (u64, u64)) -> bool {
+        self.known.contains(&nonce)
+    }
+
+    fn remember(&mut self, nonce: (u64, u64)) {
         if !self.known.insert(nonce) {
-            return false;
+            return;
         }
         self.order.push_back(nonce);
         if self.order.len() > NONCES_MAX
@@ -49,7 +52,6 @@ impl NonceMemory {
         {
             self.known.remove(&oldest);
         }
-        true
     }
 }
 
@@ -87,6 +89,13 @@ impl Change {
             .any(|attribute| attribute.name == "_rr_" && attribute.value.as_deref() == Some(&[0]));
         let nonce = mutation.nonce.filter(|nonce| *nonce != 0);
         Ok(Self::Derive { derivation, operands: cells, nonce, wants_result: !is_unwanted })
+    }
+
+    fn nonce(&self) -> Option<u64> {
+        match self {
+            Self::Write(_) => None,
+            Self::Derive { nonce, .. } => *nonce,
+        }
     }
 
     fn cells(&self) -> &[Cell] {
@@ -176,11 +185,13 @@ impl Data {
         if condition.is_some_and(|condition| !condition.holds(store, region)) {
             return Ok(None);
         }
-        // Nothing is written before everything that can fail has not.
+        // Nothing is written or remembered before everything that can fail has not.
+        let nonces: Vec<u64> = changes.iter().filter_map(Change::nonce).collect();
         let mut made = Vec::with_capacity(changes.len());
         for change in changes {
             made.push(self.derive(store, region, change, (group, now))?);
         }
+        nonces.into_iter().for_each(|nonce| self.nonces().remember((group, nonce)));
         let counters = &self.state.counters;
         counters.mutations.fetch_add(made.len() as u64, Relaxed);
         let mut results = Vec::with_capacity(made.len());
@@ -195,6 +206,10 @@ impl Data {
             results.push(result);
         }
         Ok(Some(results))
+    }
+
+    fn nonces(&self) -> MutexGuard<'_, NonceMemory> {
+        self.nonces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cells to write, and those to answer.
@@ -213,6 +228,10 @@ impl Data {
             let view = row_view(&operand.family, &operand.qualifier);
             store.row(&operand.row, &view, &region.rules_of()).into_iter().next()
         };
+        let answer = |cells: Vec<Cell>| Some(if wants_result { cells } else { Vec::new() });
+        if nonce.is_some_and(|nonce| self.nonces().knows((group, nonce))) {
+            return Ok((Vec::new(), answer(operands.iter().filter_map(current).collect())));
+        }
         let mut made = Vec::with_capacity(operands.len());
         for operand in &operands {
             let cell = derived(derivation, operand, current(operand), now)?;
@@ -220,11 +239,7 @@ impl Data {
             check_size(&cell, self.state.config.cell_bytes_max)?;
             made.push(cell);
         }
-        let is_new = nonce
-            .is_none_or(|nonce| self.nonces.lock().unwrap_or_else(PoisonError::into_inner).remember((group, nonce)));
-        let (written, answered) =
-            if is_new { (made.clone(), made) } else { (Vec::new(), operands.iter().filter_map(current).collect()) };
-        Ok((written, Some(if wants_result { answered } else { Vec::new() })))
+        Ok((made.clone(), answer(made)))
     }
 }
 
@@ -373,12 +388,15 @@ mod tests {
     #[test]
     fn a_nonce_is_remembered_until_many_newer_ones_have_come() {
         let mut memory = NonceMemory::default();
-        assert!(memory.remember((1, 0)));
-        assert!(!memory.remember((1, 0)));
-        assert!(memory.remember((2, 0)), "another group's nonces are its own");
-        (1..NONCES_MAX as u64 + 1).for_each(|nonce| assert!(memory.remember((1, nonce))));
-        assert!(memory.remember((1, 0)), "forgotten");
-        assert_eq!(memory.order.len(), NONCES_MAX);
+        memory.remember((1, 0));
+        memory.remember((1, 0));
+        assert!(memory.knows((1, 0)));
+        assert!(!memory.knows((2, 0)), "another group's nonces are its own");
+        (1..NONCES_MAX as u64).for_each(|nonce| memory.remember((1, nonce)));
+        assert!(memory.knows((1, 0)));
+        memory.remember((1, NONCES_MAX as u64));
+        assert!(!memory.knows((1, 0)), "forgotten");
+        assert_eq!((memory.known.len(), memory.order.len()), (NONCES_MAX, NONCES_MAX));
     }
 
     fn operand(value: &'static [u8]) -> Cell {
