@@ -278,10 +278,13 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_two_results_for_one_action_counts() {
-        let actions = vec![action(Some(1), Some("x")), action(Some(1), None)];
-        let answer = MultiAnswer::read(&message(vec![region_of(actions)]), &[1]).expect("an answer");
-        assert_eq!(answer.regions, [RegionAnswer::Answered { refused: vec![(0, pair("x"))], missing: vec![] }]);
+    fn of_two_results_for_one_action_a_refusal_counts() {
+        let refusal = || action(Some(1), Some("x"));
+        let done = || action(Some(1), None);
+        for actions in [vec![refusal(), done()], vec![done(), refusal()], vec![refusal(), action(Some(1), Some("y"))]] {
+            let answer = MultiAnswer::read(&message(vec![region_of(actions)]), &[1]).expect("an answer");
+            assert_eq!(answer.regions, [RegionAnswer::Answered { refused: vec![(0, pair("x"))], missing: vec![] }]);
+        }
     }
 
     #[test]
@@ -320,11 +323,12 @@ mod tests {
                     None => RegionAnswer::Missing,
                     Some(result) => {
                         let of = |place: usize| result.result_or_exception.iter()
-                            .find(|it| it.index == Some(place as u32 + 1));
+                            .filter(move |it| it.index == Some(place as u32 + 1));
                         let refused = (0..*count)
-                            .filter_map(|place| Some((place, of(place)?.exception.clone()?)))
+                            .filter_map(|place| Some((place, of(place).find_map(|it| it.exception.clone())?)))
                             .collect();
-                        RegionAnswer::Answered { refused, missing: (0..*count).filter(|p| of(*p).is_none()).collect() }
+                        let missing = (0..*count).filter(|place| of(*place).next().is_none()).collect();
+                        RegionAnswer::Answered { refused, missing }
                     }
                 };
                 prop_assert_eq!(&answer.regions[at], &expected);
