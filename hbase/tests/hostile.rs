@@ -146,7 +146,7 @@ fn a_cell_that_is_cut_off_is_an_error_and_the_connection_goes_on() {
         1 => one_cell(id, |block| block.truncate(block.len() - 1)),
         _ => one_cell(id, |_| {}),
     });
-    assert!(text(&results[0]).contains("value is cut off"), "{results:?}");
+    assert!(text(&results[0]).contains("cell is cut off"), "{results:?}");
     assert_eq!(results[1].as_ref().expect("a row"), &[cell(("r", "f", "q"), b"v")]);
 }
 

@@ -248,6 +248,7 @@ impl Client {
                 ConnectionError::FailedRecently { .. } => locator.unreachable(table, region),
                 // The server is there and says no to us, or we closed the connection ourselves.
                 ConnectionError::Refused(_)
+                | ConnectionError::Ended(_)
                 | ConnectionError::CodecMissing { .. }
                 | ConnectionError::Security(_)
                 | ConnectionError::Idle => {}

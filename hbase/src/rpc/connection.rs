@@ -82,6 +82,9 @@ pub enum ConnectionError {
     /// The server refused the connection itself.
     #[error("the server refused the connection")]
     Refused(#[source] Exception),
+    /// The server ended a connection that it had answered on: one call of it broke the protocol, the others are innocent.
+    #[error("the server ended the connection")]
+    Ended(#[source] Exception),
     /// The server has none of the codec's classes.
     #[error(
         "{address} cannot compress cells with {codec:?}: install the codec on the servers, choose another, or let the \
@@ -121,6 +124,7 @@ impl ConnectionError {
             Self::Idle => "idle",
             Self::Wire(_) => "unreadable",
             Self::Refused(_) => "refused",
+            Self::Ended(_) => "ended",
             Self::CodecMissing { .. } => "codec_missing",
             Self::Security(_) => "security",
         }
@@ -136,6 +140,7 @@ impl ConnectionError {
             | Self::Closed
             | Self::Silent { .. }
             | Self::Idle
+            | Self::Ended(_)
             | Self::Wire(_) => true,
             // The next connection announces another class, or none.
             Self::Refused(exception) if codec::is_codec_missing(exception) => true,
@@ -231,6 +236,8 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct State {
     calls: Calls,
+    /// Whether the server has answered a call: it has not refused the connection then.
+    has_answered: bool,
     liveness: Liveness,
 }
 
@@ -464,6 +471,7 @@ impl Shared {
     fn heard(&self, answers: Vec<Response>) {
         let now = self.now();
         let mut state = self.state();
+        state.has_answered |= !answers.is_empty();
         for answer in answers {
             if !state.calls.answer(answer) {
                 tracing::debug!(server = self.address, "late answer skipped");
@@ -550,7 +558,12 @@ impl Reader {
         let fatal = loop {
             match frame::take(buffer).and_then(|frame| frame.map(Response::decode).transpose()) {
                 Ok(Some(Response { call_id: FATAL_CALL_ID, result: Err(exception) })) => {
-                    break Some(ConnectionError::Refused(Exception::of_call(*exception)));
+                    let has_answered = self.shared.state().has_answered || !answers.is_empty();
+                    let exception = Exception::of_call(*exception);
+                    break Some(match has_answered {
+                        true => ConnectionError::Ended(exception),
+                        false => ConnectionError::Refused(exception),
+                    });
                 }
                 Ok(Some(answer)) => answers.push(answer),
                 Ok(None) => break None,

@@ -205,6 +205,24 @@ async fn a_fatal_answer_names_its_reason_although_the_socket_was_closed_behind_i
     assert!(!ended.is_transient(), "another connection will not do better");
 }
 
+/// A call that broke the protocol ends the connection; the calls beside it did nothing wrong and may be made again.
+#[tokio::test]
+async fn a_fatal_answer_on_a_connection_in_use_is_no_refusal_of_it() {
+    let (connection, mut peer) = connect();
+    let call = begin(&connection, SECOND * 10).await;
+    let request = peer.request().await;
+    peer.answer(&request, "well").await;
+    call.await.expect("no panic").expect("an answer");
+    let exception = ExceptionResponse {
+        exception_class_name: Some("org.apache.hadoop.hbase.ipc.FatalConnectionException".to_owned()),
+        do_not_retry: Some(true),
+        ..ExceptionResponse::default()
+    };
+    peer.send(&failure(FATAL_CALL_ID, exception)).await;
+    let ended = cause(ask(&connection, SECOND * 10).await);
+    assert!(matches!(&*ended, ConnectionError::Ended(_)) && ended.is_transient(), "{ended:?}");
+}
+
 #[tokio::test]
 async fn a_request_longer_than_servers_take_is_refused_before_anything_is_sent() {
     let (connection, mut peer) = connect();
