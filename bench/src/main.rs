@@ -1,4 +1,5 @@
 //! Load and checks for halcyon: chat events into Kafka, tables against an independent fold, the benchmark.
+#![expect(clippy::print_stdout, reason = "tables and progress are its output")]
 
 mod client;
 mod frozen;

@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p hbase --features server --example admin` (on a cluster in this process; for a real one, name its
 //! registry instead).
+#![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
 use bytes::Bytes;
 use hbase::client::admin::{Family, TableDescriptor};
