@@ -601,8 +601,9 @@ impl World {
         let parent = self.regions.remove(place);
         let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         self.next_id += 2;
-        self.regions.push(region(&text(&parent.start), at, (&parent.server, self.next_id)));
-        self.regions.push(region(at, &text(&parent.end), ("c:1", self.next_id + 1)));
+        // No id is ever given twice, as in HBase.
+        self.regions.push(region(&text(&parent.start), at, (&parent.server, self.next_id - 1)));
+        self.regions.push(region(at, &text(&parent.end), ("c:1", self.next_id)));
     }
 
     fn merge(&mut self, at: usize) {
