@@ -141,7 +141,8 @@ fn outcome(action: &[u8]) -> Result<(Option<usize>, Option<&[u8]>), WireError> {
     let mut fields = Fields::new(action);
     while let Some(field) = fields.next()? {
         match field {
-            Field { number: INDEX, bytes: None, value } => place = (value as usize).checked_sub(1),
+            // Of a number that is too long the low bits count, as in every protobuf reader.
+            Field { number: INDEX, bytes: None, value } => place = (value as u32 as usize).checked_sub(1),
             Field { number: ACTION_EXCEPTION, bytes, .. } => exception = bytes,
             _ => {}
         }
