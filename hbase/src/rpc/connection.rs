@@ -2,7 +2,7 @@
 //!
 //! # Laws
 //! 1. Answers come in any order; a late one is skipped and the connection goes on.
-//! 2. A call that runs out of time ends alone; [`liveness`](super::liveness) decides when the connection is dead.
+//! 2. A call that runs out of time ends alone; `liveness` decides when the connection is dead.
 //! 3. Whatever ends the connection ends every call in flight, once, with one cause. The reader alone decides the cause:
 //!    a server that refuses the connection says why before it closes, and the reason must not be lost to a writer that
 //!    finds the socket closed first.
