@@ -161,6 +161,12 @@ impl Exception {
             | "exceptions.OutOfOrderScannerNextException"
             | "exceptions.ScannerResetException"
             | "regionserver.LeaseException" => Reaction::ResetScanner,
+            // A method that the server does not have, or that the state of a table forbids: no later try changes that.
+            // Masters wrap it (`RpcServer.call`).
+            "java.lang.UnsupportedOperationException" => Reaction::GiveUp,
+            "java.io.IOException" if self.message.starts_with("java.lang.UnsupportedOperationException") => {
+                Reaction::GiveUp
+            }
             _ if self.do_not_retry || FINAL.contains(&class) => Reaction::GiveUp,
             _ => Reaction::Backoff,
         }
@@ -223,6 +229,26 @@ mod tests {
         for (class, reaction) in cases {
             assert_eq!(exception(class, "x").reaction(), reaction, "{class}");
         }
+    }
+
+    #[test]
+    fn what_a_server_does_not_do_is_not_asked_for_again() {
+        let wrapped = ExceptionResponse {
+            exception_class_name: Some("java.io.IOException".to_owned()),
+            stack_trace: Some(
+                "java.io.IOException: java.lang.UnsupportedOperationException: Table 't' must be disabled in order to \
+                 perform a restore operation.\n\tat x"
+                    .to_owned(),
+            ),
+            ..ExceptionResponse::default()
+        };
+        assert_eq!(Exception::of_call(wrapped).reaction(), Reaction::GiveUp);
+        let other = ExceptionResponse {
+            exception_class_name: Some("java.io.IOException".to_owned()),
+            stack_trace: Some("java.io.IOException: disk\n\tat x".to_owned()),
+            ..ExceptionResponse::default()
+        };
+        assert_eq!(Exception::of_call(other).reaction(), Reaction::Backoff);
     }
 
     #[test]
