@@ -53,7 +53,7 @@ pub(crate) struct Client {
     #[arg(long, default_value_t = 3)]
     rounds: u32,
     /// Rows of one of our blocks
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 2000)]
     block_rows: u64,
     /// Blocks of ours in flight
     #[arg(long, default_value_t = 4)]
