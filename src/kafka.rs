@@ -57,7 +57,6 @@ pub fn client_config(kafka: &Kafka, role: &Role<'_>) -> Result<ClientConfig, Con
             config.set("partition.assignment.strategy", "cooperative-sticky");
             config.set("fetch.queue.backoff.ms", millis(FETCH_BACKOFF));
             config.set("fetch.wait.max.ms", millis(FETCH_WAIT));
-            config.set("queued.min.messages", "1000000");
             config.set("isolation.level", "read_committed");
         }
         Role::Offsets { .. } => {}

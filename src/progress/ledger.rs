@@ -269,6 +269,14 @@ impl Ledger {
         fenced(state.partitions.get(partition).map(|held| held.epoch.0), epoch.0)
     }
 
+    /// Whether some sink has everything below this offset. False once the epoch is over.
+    #[must_use]
+    pub fn has_reached(&self, partition: &TopicPartition, epoch: Epoch, offset: Offset) -> bool {
+        let mut state = self.lock();
+        let held = state.held(partition, epoch);
+        held.is_some_and(|held| held.sinks.iter().any(|sink| sink.tracker.durable() >= offset))
+    }
+
     /// Takes note of the end of a partition's log.
     pub fn set_end(&self, partition: &TopicPartition, end: Offset) {
         if let Some(held) = self.lock().partitions.get_mut(partition) {

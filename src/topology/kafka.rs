@@ -21,9 +21,12 @@ const OWNED: &[(&str, &str)] = &[
     ("enable.auto.commit", "halcyon commits an offset once every event below it is durable, never by the clock"),
     ("enable.auto.offset.store", "halcyon commits an offset once every event below it is durable"),
     ("enable.partition.eof", "librdkafka moves its position at these entries, and events would be skipped"),
+    ("fetch.max.bytes", "prefetching is part of the one memory budget"),
+    ("fetch.message.max.bytes", "prefetching is part of the one memory budget"),
     ("group.id", "group ids are made from `name`, one for the process and one for each sink"),
     ("group.instance.id", "it is this process's, not the topology's: say it on the command line"),
     ("group.protocol", "halcyon fences commits by the generation of the classic protocol"),
+    ("max.partition.fetch.bytes", "prefetching is part of the one memory budget"),
     ("metadata.broker.list", "say it as `brokers`"),
     (
         "partition.assignment.strategy",

@@ -35,6 +35,8 @@ pub(super) struct Lane {
     pub(super) worker: usize,
     queue: PartitionQueue<Context>,
     next: Offset,
+    /// Where the batch that was closed last begins.
+    closed: Offset,
     open: Option<Open>,
 }
 
@@ -60,7 +62,7 @@ impl Lane {
         next: Offset,
         worker: usize,
     ) -> Self {
-        Self { partition, epoch, worker, queue, next, open: None }
+        Self { partition, epoch, worker, queue, next, closed: next, open: None }
     }
 
     /// The next offset to read.
@@ -94,13 +96,14 @@ impl Lane {
         filled
     }
 
-    /// Whether the open batch has reached a limit.
-    pub(super) fn is_due(&self, limits: &BatchLimits, now: Instant) -> bool {
-        self.open.as_ref().is_some_and(|open| {
-            open.raw.records.len() >= limits.rows
-                || open.raw.arena.len() >= limits.bytes
-                || now.duration_since(open.since) >= limits.linger
-        })
+    /// Whether the open batch should be closed. `has_reached` tells whether some sink has everything below an offset.
+    ///
+    /// A batch that is not full waits while no sink wants it yet: as long as one of its partition is being written and
+    /// another one waits, it only gathers. So batches are small when there is little to do, and large when there is
+    /// much, where each costs.
+    pub(super) fn is_due(&self, limits: &BatchLimits, now: Instant, has_reached: impl FnOnce(Offset) -> bool) -> bool {
+        let is_late = |open: &Open| now.duration_since(open.since) >= limits.linger;
+        self.is_full(limits) || (self.open.as_ref().is_some_and(is_late) && has_reached(self.closed))
     }
 
     /// Whether the open batch is so full that nothing more may be put into it.
@@ -118,6 +121,7 @@ impl Lane {
     pub(super) fn close(&mut self) -> Option<(RawBatch, Charge)> {
         let Open { mut raw, charge, .. } = self.open.take()?;
         raw.span = Span::new(raw.span.start(), self.next)?;
+        self.closed = raw.span.start();
         Some((raw, charge))
     }
 

@@ -11,6 +11,7 @@ mod context;
 mod control;
 mod lane;
 pub mod offsets;
+mod prefetch;
 mod queue;
 mod reader;
 pub mod start;
@@ -33,6 +34,7 @@ use self::context::Context;
 use self::control::{Control, Phase};
 pub use self::lane::BatchLimits;
 use self::offsets::OffsetStore;
+use self::prefetch::Prefetch;
 use self::reader::Reader;
 use crate::kafka::{ConfigError, Role, client_config};
 use crate::pipeline::Pipeline;
@@ -298,16 +300,9 @@ fn await_topics(
     Ok(partitions)
 }
 
-/// Prefetch is limited per partition once queues are split: the share of the budget is divided by the worst case.
 fn group_config(topology: &Topology, settings: &ReadSettings, partitions: u64) -> Result<ClientConfig, SourceError> {
-    const KBYTES_MIN: u64 = 256;
-    const FETCH_BYTES_MAX: u64 = 8 << 20;
-    const FETCH_BYTES_MIN: u64 = 1 << 20;
     let role = Role::Group { group: &topology.name, instance_id: settings.instance_id.as_deref() };
     let mut config = client_config(&topology.kafka, &role).map_err(SourceError::Config)?;
-    let kbytes = (settings.prefetch_bytes / partitions.max(1) / 1024).max(KBYTES_MIN);
-    let fetch = (settings.prefetch_bytes / 4).clamp(FETCH_BYTES_MIN, FETCH_BYTES_MAX);
-    config.set("queued.max.messages.kbytes", kbytes.to_string());
-    config.set("fetch.max.bytes", fetch.to_string());
+    Prefetch::within(settings.prefetch_bytes, partitions).set(&mut config);
     Ok(config)
 }

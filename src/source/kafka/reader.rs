@@ -168,7 +168,11 @@ impl Reader {
                 self.partition_error(at, code);
             }
         }
-        if self.lanes.get(at).is_some_and(|lane| lane.is_due(&self.limits, now)) {
+        let ledger = self.pipeline.ledger();
+        let is_due = |lane: &Lane| {
+            lane.is_due(&self.limits, now, |offset| ledger.has_reached(&lane.partition, lane.epoch, offset))
+        };
+        if self.lanes.get(at).is_some_and(is_due) {
             self.close(at);
             moved = true;
         }
