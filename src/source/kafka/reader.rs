@@ -178,13 +178,8 @@ impl Reader {
     fn partition_error(&mut self, at: usize, code: RDKafkaErrorCode) {
         let Some(lane) = self.lanes.get(at) else { return };
         if matches!(code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) {
-            let message = format!(
-                "{}: the log no longer holds offset {}: retention removed it before it was read, or the topic was made \
-                 anew; restore the sinks from a later backup or move their groups' offsets to accept the loss",
-                lane.partition,
-                lane.next()
-            );
-            return self.halt(HaltKind::Policy, message);
+            let halt = self.positions.lost(&lane.partition, lane.next());
+            return self.pipeline.halt().set(halt);
         }
         tracing::warn!(partition = %lane.partition, offset = %lane.next(), %code, "partition reports an error; read again");
         self.seek(at);
@@ -347,6 +342,7 @@ impl Reader {
         self.committer.commit_and_revoke(&held, if lost { Ownership::Lost } else { Ownership::Kept });
         for partition in &names {
             self.control.forget_target(partition);
+            self.consumer.context().forget(partition);
             tracing::info!(%partition, lost, "partition revoked");
         }
         self.granted.retain(|partition| !names.contains(partition));
