@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use rdkafka::error::RDKafkaErrorCode;
+
 /// A cause that trying again does not mend by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
@@ -96,6 +98,22 @@ impl Trouble {
             | Self::Token { .. } => true,
             Self::UnknownHost | Self::Refused => false,
         }
+    }
+}
+
+/// Why a client has failed for good, with the next step.
+#[must_use]
+pub fn fatal(code: RDKafkaErrorCode, instance_id: Option<&str>) -> String {
+    let instance = instance_id.unwrap_or_default();
+    match code {
+        RDKafkaErrorCode::UnreleasedInstanceId => format!(
+            "the group has a member `{instance}` already; if that process was killed, start again when its session is over \
+             (the broker's group.consumer.session.timeout.ms), else give this one another --group-instance-id"
+        ),
+        RDKafkaErrorCode::FencedInstanceId => format!(
+            "another process has joined the group as `{instance}`; give each process its own --group-instance-id"
+        ),
+        _ => format!("kafka client failed for good: {code}; start again"),
     }
 }
 

@@ -161,7 +161,7 @@ fn tell(moving: &Moving, steps: &[Step]) -> anyhow::Result<()> {
 
 /// Refuses while somebody commits to one of the groups.
 fn refuse_members(desk: &Desk) -> anyhow::Result<()> {
-    for store in desk.stores.iter().chain([&desk.positions.membership]) {
+    for store in desk.stores.iter().chain([&*desk.positions.membership]) {
         let Some(group) = store.describe_group().context("ask who is in the group")? else { continue };
         if !group.members.is_empty() {
             let who = show::members(Some(&group));

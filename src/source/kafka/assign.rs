@@ -48,7 +48,7 @@ pub struct Positions {
     /// Offsets of sinks named in `start = "sink:NAME"` that are not among the sinks of this run.
     pub others: BTreeMap<String, OffsetStore>,
     /// The membership group, not as its member.
-    pub membership: OffsetStore,
+    pub membership: Arc<OffsetStore>,
     /// Ranges that the operator has given up.
     pub accepted: Vec<AcceptedLoss>,
 }
@@ -98,7 +98,7 @@ struct Common {
     commits: Vec<BTreeMap<TopicPartition, Commit>>,
     remembered: BTreeMap<TopicPartition, Commit>,
     at_time: BTreeMap<TopicPartition, Offset>,
-    others: BTreeMap<String, BTreeMap<TopicPartition, Offset>>,
+    others: BTreeMap<String, BTreeMap<TopicPartition, Commit>>,
     topics: BTreeMap<String, TopicId>,
 }
 
@@ -254,11 +254,10 @@ impl Positions {
         let remembered = if is_known { BTreeMap::new() } else { self.membership.commits(partitions)? };
         let mut others = BTreeMap::new();
         for (name, store) in &self.others {
-            others.insert(name.clone(), store.committed(partitions)?);
+            others.insert(name.clone(), store.commits(partitions)?);
         }
         for (sink, commits) in self.sinks.iter().zip(&commits) {
-            let offsets = commits.iter().map(|(partition, commit)| (partition.clone(), commit.offset));
-            others.insert(sink.to_string(), offsets.collect());
+            others.insert(sink.to_string(), commits.clone());
         }
         let at_time = self.at_time(partitions)?;
         Ok(Common { commits, remembered, at_time, others, topics: self.membership.topic_ids(names)? })
@@ -268,9 +267,12 @@ impl Positions {
         let start = self.start(&partition.topic);
         let topic = common.topics.get(&*partition.topic).copied();
         let other = match start {
-            Some(Start::Sink(name)) => common.others.get(name).and_then(|offsets| offsets.get(partition)).copied(),
+            Some(Start::Sink(name)) => common.others.get(name).and_then(|commits| commits.get(partition)),
             _ => None,
         };
+        // An offset of a topic that had the name before is none.
+        let is_here = |commit: &&Commit| topic.is_none_or(|is| commit.of_sink().topic.is_none_or(|was| was == is));
+        let other = other.filter(is_here).map(|commit| commit.offset);
         let remembered = common.remembered.get(partition).map(|commit| note::positions(&commit.metadata));
         let remembered = remembered.unwrap_or_default();
         let sinks = self.sinks.iter().zip(&common.commits).map(|(sink, commits)| {

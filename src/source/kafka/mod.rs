@@ -173,11 +173,14 @@ impl KafkaSource {
         let committer = Arc::new(committer);
         let work::Pool { senders: workers, mut threads } =
             work::start(lanes, &pipeline).map_err(SourceError::Thread)?;
+        let positions = positions(topology, &sinks, settings.accepted_losses.clone())?;
+        let watch = watch(topology, &positions, topics, &pipeline)?;
         let reader = Reader {
             consumer,
+            instance_id: settings.instance_id.clone(),
             pipeline: Arc::clone(&pipeline),
             committer: Arc::clone(&committer),
-            positions: positions(topology, &sinks, settings.accepted_losses.clone())?,
+            positions,
             control: Arc::clone(&control),
             workers,
             limits: settings.limits,
@@ -199,7 +202,6 @@ impl KafkaSource {
                 ticking.commit();
             }
         })?);
-        let watch = watch(topology, &sinks, topics.clone(), &pipeline)?;
         threads.push(spawn("kafka-watch", move || watch.run(&ended))?);
         threads.push(spawn("kafka-poll", move || reader.run())?);
         Ok(Self { control, committer, pipeline, stop_commits, threads, stable })
@@ -319,20 +321,20 @@ pub fn positions(
             others.insert(name.clone(), store(topology, name)?);
         }
     }
-    let membership = offsets_of(topology, &topology.name)?;
+    let membership = Arc::new(offsets_of(topology, &topology.name)?);
     Ok(Positions { topology: topology.clone(), sinks: sinks.to_vec(), others, membership, accepted })
 }
 
 fn watch(
     topology: &Topology,
-    sinks: &[Arc<str>],
+    positions: &Positions,
     topics: Vec<String>,
     pipeline: &Arc<Pipeline>,
 ) -> Result<Watch, SourceError> {
-    let absent = topology.clusters.keys().filter(|name| !sinks.iter().any(|sink| **sink == ***name));
+    let absent = topology.clusters.keys().filter(|name| !positions.sinks.iter().any(|sink| **sink == ***name));
     Ok(Watch {
         pipeline: Arc::clone(pipeline),
-        membership: offsets_of(topology, &topology.name)?,
+        membership: Arc::clone(&positions.membership),
         topics,
         absent: absent.map(|name| store(topology, name)).collect::<Result<_, _>>()?,
         known: BTreeMap::new(),

@@ -5,6 +5,7 @@
 //! that an offset is not taken for one of another topic that has the name later.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub struct OffsetStore {
     consumer: BaseConsumer<Events>,
     /// What commits say about their topics.
     topics: Mutex<BTreeMap<String, TopicId>>,
+    /// Whether the first token was waited for.
+    has_token: AtomicBool,
 }
 
 impl std::fmt::Debug for OffsetStore {
@@ -61,7 +64,7 @@ impl OffsetStore {
     /// The offsets of `group`; the consumer was made with that group id and never subscribes.
     #[must_use]
     pub fn new(group: String, consumer: BaseConsumer<Events>) -> Self {
-        Self { group, consumer, topics: Mutex::default() }
+        Self { group, consumer, topics: Mutex::default(), has_token: AtomicBool::new(false) }
     }
 
     /// The group id.
@@ -244,7 +247,7 @@ impl OffsetStore {
     fn serve(&self) {
         // The client has no partitions, so nothing that comes is a record.
         while self.consumer.poll(Duration::ZERO).is_some() {}
-        if self.consumer.context().has_token() {
+        if self.consumer.context().has_token() && !self.has_token.swap(true, Ordering::AcqRel) {
             drop(self.consumer.poll(TOKEN_WAIT));
         }
     }

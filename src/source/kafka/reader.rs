@@ -25,6 +25,7 @@ use super::lane::{BatchLimits, Lane};
 use super::queue::PartitionQueue;
 use super::work::Work;
 use crate::halt::{Halt, HaltKind};
+use crate::kafka::trouble::fatal;
 use crate::meter::RebalanceMeter;
 use crate::model::batch::Projected;
 use crate::pipeline::Pipeline;
@@ -50,6 +51,7 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The poll thread's state.
 pub(super) struct Reader {
     pub(super) consumer: Arc<BaseConsumer<Context>>,
+    pub(super) instance_id: Option<String>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) committer: Arc<Committer>,
     pub(super) positions: Positions,
@@ -104,7 +106,9 @@ impl Reader {
     fn note(&self, error: &KafkaError) {
         match error {
             KafkaError::MessageConsumptionFatal(code) => {
-                self.halt(HaltKind::Failed, format!("kafka client failed for good: {code}; start again"));
+                // The event says only that it is fatal; the client knows why.
+                let code = self.consumer.client().fatal_error().map_or(*code, |(code, _)| code);
+                self.halt(HaltKind::Failed, fatal(code, self.instance_id.as_deref()));
             }
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,

@@ -23,7 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 pub(super) struct Watch {
     pub(super) pipeline: Arc<Pipeline>,
     /// Asks for metadata.
-    pub(super) membership: OffsetStore,
+    pub(super) membership: Arc<OffsetStore>,
     /// The topics that are read.
     pub(super) topics: Vec<String>,
     /// Offsets of the topology's sinks that this run does not write: they would expire meanwhile.
