@@ -6,7 +6,7 @@ pub mod journal;
 pub mod token;
 pub mod trouble;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -110,6 +110,9 @@ fn own_consumer(config: &mut ClientConfig, group: &str) {
     config.set("enable.partition.eof", "false");
 }
 
+/// How long the probe's errors are listened to.
+const PROBE_WAIT: Duration = Duration::from_millis(50);
+
 /// Whether a certificate that did not verify is for another host, or not trusted at all. OpenSSL tells librdkafka, but
 /// librdkafka does not tell us: one more handshake without the check of the name does. No credential is sent by it.
 #[must_use]
@@ -126,7 +129,8 @@ pub fn certificate_trouble(kafka: &Kafka, patience: Duration) -> Trouble {
         let consumer: BaseConsumer<Events> = bare.create_with_context(Events::new(kafka)).ok()?;
         // A broker that wants SASL closes the connection after the handshake, which has told us what we want to know.
         let answered = consumer.fetch_metadata(None, patience).is_ok();
-        while consumer.poll(Duration::ZERO).is_some() {}
+        let deadline = Instant::now() + PROBE_WAIT;
+        while consumer.poll(deadline.saturating_duration_since(Instant::now())).is_some() {}
         Some(answered || consumer.context().trouble() != Some(Trouble::Certificate))
     };
     if probe() == Some(true) { Trouble::HostName } else { Trouble::Certificate }

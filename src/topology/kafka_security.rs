@@ -88,17 +88,11 @@ fn sasl(kafka: &Node<'_>, properties: &Properties<'_, '_>, mechanism: Option<&st
         );
     }
     match mechanism {
-        Some("OAUTHBEARER") => {
-            if token.is_none() {
-                kafka.mistake_at_key(
-                    "SASL OAUTHBEARER needs a token".to_owned(),
-                    Some(
-                        "oauth_token = \"file:PATH\", \"env:NAME\", or a command [\"program\", \"argument\"]"
-                            .to_owned(),
-                    ),
-                );
-            }
-        }
+        Some("OAUTHBEARER") if token.is_none() => kafka.mistake_at_key(
+            "SASL OAUTHBEARER needs a token".to_owned(),
+            Some("oauth_token = \"file:PATH\", \"env:NAME\", or a command [\"program\", \"argument\"]".to_owned()),
+        ),
+        Some("OAUTHBEARER") => {}
         Some(mechanism) if mechanism != "GSSAPI" => {
             for (name, example) in [("sasl.username", "halcyon"), ("sasl.password", "env:KAFKA_PASSWORD")] {
                 if !properties.contains_key(name) {

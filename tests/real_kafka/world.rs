@@ -14,7 +14,7 @@ use hbase::registry::Registry;
 use hbase::server::Cluster;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
@@ -168,16 +168,29 @@ impl World {
         cut.elements().first().and_then(|element| element.offset().to_raw()).expect("the new beginning")
     }
 
-    /// Committed offsets of a group, by partition.
-    pub(crate) fn committed(&self, group: &str) -> Vec<Option<i64>> {
-        let consumer: BaseConsumer = ClientConfig::new()
+    fn consumer(group: &str) -> BaseConsumer {
+        ClientConfig::new()
             .set("bootstrap.servers", variable("HALCYON_KAFKA"))
             .set("group.id", group)
             .create()
-            .expect("a consumer");
+            .expect("a consumer")
+    }
+
+    /// What a group has committed, with its metadata.
+    pub(crate) fn commits(&self, group: &str) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
-        list.add_partition_range(&self.topic, 0, self.partitions.load(Ordering::Acquire) - 1);
-        let committed = consumer.committed_offsets(list, PATIENCE).expect("an answer");
+        list.add_partition_range(&self.topic, 0, self.partition_count() - 1);
+        Self::consumer(group).committed_offsets(list, PATIENCE).expect("an answer")
+    }
+
+    /// Commits what a group had committed once.
+    pub(crate) fn restore(&self, group: &str, commits: &TopicPartitionList) {
+        Self::consumer(group).commit(commits, CommitMode::Sync).expect("committed");
+    }
+
+    /// Committed offsets of a group, by partition.
+    pub(crate) fn committed(&self, group: &str) -> Vec<Option<i64>> {
+        let committed = self.commits(group);
         let raw = |offset: Offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
         committed.elements().iter().map(|element| raw(element.offset())).collect()
     }

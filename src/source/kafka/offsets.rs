@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -26,6 +26,10 @@ use crate::progress::topic_id::TopicId;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the first token may take to be set once it was fetched.
 const TOKEN_WAIT: Duration = Duration::from_millis(100);
+/// How long callbacks are served before something is asked.
+const SERVE: Duration = Duration::from_millis(1);
+/// How long they are served after nobody has answered: the cause may stand behind many lines of the client's log.
+const SERVE_TROUBLE: Duration = Duration::from_millis(50);
 
 /// Offsets of one group without members.
 pub struct OffsetStore {
@@ -76,7 +80,7 @@ impl OffsetStore {
     /// Why the brokers were not reached last, if that is known.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
-        self.serve();
+        self.serve_for(SERVE_TROUBLE);
         self.consumer.context().trouble()
     }
 
@@ -161,7 +165,6 @@ impl OffsetStore {
     /// # Errors
     /// What the broker or librdkafka says.
     pub fn log_range(&self, partition: &TopicPartition) -> KafkaResult<(Offset, Offset)> {
-        self.serve();
         let (low, high) = self.consumer.fetch_watermarks(&partition.topic, partition.partition, ANSWER_TIMEOUT)?;
         Ok((Offset(low), Offset(high)))
     }
@@ -245,10 +248,18 @@ impl OffsetStore {
 
     /// Serves the client's callbacks: errors are noted, tokens fetched.
     fn serve(&self) {
-        // The client has no partitions, so nothing that comes is a record.
-        while self.consumer.poll(Duration::ZERO).is_some() {}
-        if self.consumer.context().has_token() && !self.has_token.swap(true, Ordering::AcqRel) {
-            drop(self.consumer.poll(TOKEN_WAIT));
+        let is_first_token = self.consumer.context().has_token() && !self.has_token.swap(true, Ordering::AcqRel);
+        self.serve_for(if is_first_token { TOKEN_WAIT } else { SERVE });
+    }
+
+    fn serve_for(&self, time: Duration) {
+        let deadline = Instant::now() + time;
+        loop {
+            // The client has no partitions, so nothing that comes is a record; an error ends the wait early.
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.consumer.poll(left).is_none() {
+                return;
+            }
         }
     }
 
