@@ -1,10 +1,14 @@
 //! What was typed. Nothing is built here.
 
+pub mod offsets;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::offsets::OffsetsVerb;
+use crate::source::kafka::loss::AcceptedLoss;
 use crate::telemetry::{self, LogFormat};
 
 /// Keeps read models in several HBase clusters current from Kafka.
@@ -33,6 +37,9 @@ pub enum Verb {
     Table(TableVerb),
     /// Show how far every sink is in every partition
     Status(StatusArgs),
+    /// Show offsets, move them, and see who moved them
+    #[command(subcommand)]
+    Offsets(OffsetsVerb),
     /// See the whole idea in one process: no server, nothing to install
     Demo(Demo),
 }
@@ -87,6 +94,13 @@ pub struct Run {
     /// How long to wait for the first broker before giving up, in milliseconds
     #[arg(long, value_name = "MS", env = "HALCYON_CONNECT_TIMEOUT_MS", default_value_t = 30_000)]
     pub connect_timeout_ms: u64,
+    /// Go on although retention removed these offsets before they were read; the range is in the message that stopped the
+    /// run, and the journal keeps it
+    #[arg(long = "accept-loss", value_name = "TOPIC/PARTITION=a..b")]
+    pub accept_losses: Vec<AcceptedLoss>,
+    /// Tell of a transaction that is open for longer, in milliseconds: nothing behind its first record can be read
+    #[arg(long, value_name = "MS", env = "HALCYON_TRANSACTION_PATIENCE_MS", default_value_t = 60_000)]
+    pub transaction_patience_ms: u64,
     /// End with one line of JSON
     #[arg(long)]
     pub json: bool,

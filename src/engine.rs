@@ -15,6 +15,7 @@ use crate::pipeline::{Pipeline, TotalsView};
 use crate::progress::ledger::{PartitionView, SinkView};
 use crate::sink::Sink;
 use crate::sink::worker::SinkWorker;
+use crate::source::kafka::stable::{Hanging, StableEnds};
 use crate::source::kafka::{KafkaSource, ReadSettings, SourceError};
 use crate::status::{LagStatus, PartitionStatus, SinkStatus, Status, StatusSource};
 use crate::topology::Topology;
@@ -70,7 +71,8 @@ impl Engine {
         let drain_timeout = read.drain_timeout;
         match KafkaSource::start(topology, Arc::clone(&pipeline), &read, runtime) {
             Ok(source) => {
-                let monitor = Monitor::new(topology.name.clone(), Arc::clone(&pipeline), clock);
+                let stable = source.stable();
+                let monitor = Monitor::new(topology.name.clone(), Arc::clone(&pipeline), clock, stable);
                 Ok(Self { pipeline, source, drain_timeout, monitor })
             }
             Err(error) => {
@@ -116,6 +118,7 @@ pub struct Monitor {
     name: String,
     pipeline: Arc<Pipeline>,
     clock: Arc<dyn Clock>,
+    stable: Arc<StableEnds>,
     began: Instant,
     last: Mutex<Look>,
 }
@@ -134,7 +137,7 @@ struct Look {
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Monitor {
-    fn new(name: String, pipeline: Arc<Pipeline>, clock: Arc<dyn Clock>) -> Arc<Self> {
+    fn new(name: String, pipeline: Arc<Pipeline>, clock: Arc<dyn Clock>, stable: Arc<StableEnds>) -> Arc<Self> {
         let sinks = pipeline.sinks().len();
         let look = Look {
             at: Instant::now(),
@@ -143,7 +146,7 @@ impl Monitor {
             events_per_second: 0.0,
             rows_per_second: vec![0.0; sinks],
         };
-        Arc::new(Self { name, pipeline, clock, began: Instant::now(), last: Mutex::new(look) })
+        Arc::new(Self { name, pipeline, clock, stable, began: Instant::now(), last: Mutex::new(look) })
     }
 
     fn look(&self) -> Look {
@@ -176,13 +179,14 @@ impl Monitor {
         }
     }
 
-    fn partition(&self, view: &PartitionView) -> PartitionStatus {
+    fn partition(&self, view: &PartitionView, hanging: &[Hanging]) -> PartitionStatus {
         let now_ms = self.clock.now_ms();
         let sinks = self.pipeline.sinks().iter().zip(&view.sinks);
         PartitionStatus {
             topic: view.partition.topic.to_string(),
             partition: view.partition.partition,
             end_offset: view.end.map(|end| end.0),
+            trouble: hanging.iter().find(|one| one.partition == view.partition).map(ToString::to_string),
             sinks: sinks.map(|(worker, sink)| lag(worker.name(), view, sink, now_ms)).collect(),
         }
     }
@@ -203,6 +207,7 @@ fn lag(name: &str, view: &PartitionView, sink: &SinkView, now_ms: i64) -> LagSta
 impl StatusSource for Monitor {
     fn status(&self) -> Status {
         let look = self.look();
+        let hanging = self.stable.hanging();
         let totals = self.pipeline.totals();
         let memory = self.pipeline.memory();
         let sinks = self.pipeline.sinks().iter().zip(&look.rows_per_second);
@@ -216,7 +221,7 @@ impl StatusSource for Monitor {
             memory_budget_bytes: Some(memory.limit()),
             memory_used_bytes: Some(memory.used()),
             sinks: sinks.map(|(sink, rate)| Self::sink(sink, *rate)).collect(),
-            partitions: self.pipeline.ledger().view().iter().map(|view| self.partition(view)).collect(),
+            partitions: self.pipeline.ledger().view().iter().map(|view| self.partition(view, &hanging)).collect(),
         }
     }
 

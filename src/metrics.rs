@@ -42,6 +42,8 @@ pub const SINK_WINDOW_BYTES: &str = "halcyon_sink_window_bytes";
 pub const LAG_OFFSETS: &str = "halcyon_lag_offsets";
 /// Age of the last durable record while there are newer ones, by topic, partition and sink.
 pub const LAG_SECONDS: &str = "halcyon_lag_seconds";
+/// How long the transaction at a partition's last stable offset has been open, by topic and partition; 0 is none.
+pub const TRANSACTION_OPEN_SECONDS: &str = "halcyon_transaction_open_seconds";
 /// Commits accepted, by group.
 pub const COMMITS_TOTAL: &str = "halcyon_commits_total";
 /// Commits refused, by group and code.
@@ -95,6 +97,7 @@ fn describe() {
     describe_gauge!(SINK_WINDOW_BYTES, "bytes held by what the sink has not finished");
     describe_gauge!(LAG_OFFSETS, "records between the durable end and the end of the log");
     describe_gauge!(LAG_SECONDS, "age of the last durable record while there are newer ones");
+    describe_gauge!(TRANSACTION_OPEN_SECONDS, "age of the transaction at the last stable offset, 0 if there is none");
     describe_counter!(COMMITS_TOTAL, "commits accepted");
     describe_counter!(COMMIT_FAILURES_TOTAL, "commits refused");
     describe_counter!(REBALANCES_TOTAL, "rebalances");

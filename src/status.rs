@@ -55,6 +55,9 @@ pub struct PartitionStatus {
     pub partition: i32,
     /// End of the log.
     pub end_offset: Option<i64>,
+    /// What keeps its records from being read, such as a transaction that nobody ends; only the process knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Sinks.
     pub sinks: Vec<LagStatus>,
 }
@@ -117,6 +120,9 @@ impl Status {
                 let _ = write!(line, ": {reason}");
             }
         }
+        for (partition, trouble) in self.troubles() {
+            let _ = write!(line, " | {partition}: {trouble}");
+        }
         line
     }
 
@@ -164,7 +170,15 @@ impl Status {
         }
         text.push('\n');
         text.push_str(&aligned(&rows));
+        for (partition, trouble) in self.troubles() {
+            let _ = writeln!(text, "{partition}: {trouble}");
+        }
         text
+    }
+
+    fn troubles(&self) -> impl Iterator<Item = (String, &str)> {
+        let troubled = self.partitions.iter().filter_map(|held| Some((held, held.trouble.as_deref()?)));
+        troubled.map(|(held, trouble)| (format!("{}[{}]", held.topic, held.partition), trouble))
     }
 }
 
@@ -176,7 +190,8 @@ fn number(value: Option<i64>) -> String {
     value.map_or_else(dash, |value| value.to_string())
 }
 
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+/// Cells under each other.
+pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -211,6 +226,7 @@ mod tests {
             topic: "chat.messages".to_owned(),
             partition: number,
             end_offset: Some(100),
+            trouble: None,
             sinks: vec![lag("blue", 0, 0.0), lag("green", 10, 2.5)],
         };
         let sink = |name: &str, state: &str, reason: Option<&str>| SinkStatus {

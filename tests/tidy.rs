@@ -103,6 +103,7 @@ fn what_decides_is_pure() {
                 "src/source/kafka/offsets.rs",
                 "src/source/kafka/queue.rs",
                 "src/source/kafka/reader.rs",
+                "src/source/kafka/watch.rs",
                 "src/source/kafka/work.rs",
             ],
         ),

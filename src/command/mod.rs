@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 pub mod describe;
+pub mod offsets;
 mod print;
 pub mod run;
 pub mod status;
@@ -43,6 +44,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Table(TableVerb::Create(args)) => table::create(&args),
         Verb::Table(TableVerb::Diff(args)) => table::diff(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Offsets(verb) => offsets::run(&verb),
         Verb::Demo(args) => demo::run(&args),
     }
 }

@@ -87,6 +87,8 @@ fn parts(topology: &Topology, args: &Run) -> anyhow::Result<EngineParts> {
             instance_id: args.group_instance_id.clone(),
             prefetch_bytes: 0,
             connect_timeout: Duration::from_millis(args.connect_timeout_ms),
+            accepted_losses: args.accept_losses.clone(),
+            transaction_patience: Duration::from_millis(args.transaction_patience_ms),
         },
         clock: Arc::new(SystemClock),
     })

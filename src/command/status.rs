@@ -13,6 +13,7 @@ use rdkafka::{Message, Offset as KafkaOffset, TopicPartitionList};
 use super::{Outcome, print};
 use crate::cli::StatusArgs;
 use crate::clock::{Clock, SystemClock};
+use crate::kafka::events::Events;
 use crate::kafka::{Role, client_config};
 use crate::progress::offset::{Offset, TopicPartition};
 use crate::source::kafka::offsets::OffsetStore;
@@ -92,7 +93,7 @@ fn from_process(url: &str) -> anyhow::Result<Status> {
 struct FromKafka {
     topology: Topology,
     stores: Vec<(String, OffsetStore)>,
-    reader: BaseConsumer,
+    reader: BaseConsumer<Events>,
 }
 
 impl FromKafka {
@@ -102,7 +103,8 @@ impl FromKafka {
             stores.push((sink.clone(), offsets_of(&topology, &sink_group(&topology, sink))?));
         }
         let group = format!("{}.status", topology.name);
-        let reader = client_config(&topology.kafka, &Role::Offsets { group: &group })?.create()?;
+        let config = client_config(&topology.kafka, &Role::Offsets { group: &group })?;
+        let reader = config.create_with_context(Events::new(&topology.kafka))?;
         Ok(Self { topology, stores, reader })
     }
 
@@ -141,6 +143,7 @@ impl FromKafka {
                 topic: partition.topic.to_string(),
                 partition: partition.partition,
                 end_offset: Some(end.0),
+                trouble: None,
                 sinks,
             });
         }

@@ -7,6 +7,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use super::{DeadLetter, DeadLetterError};
+use crate::kafka::events::Events;
 use crate::kafka::{Role, client_config};
 use crate::topology::Kafka;
 
@@ -16,7 +17,7 @@ const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A Kafka topic.
 pub struct TopicStore {
     topic: String,
-    producer: FutureProducer,
+    producer: FutureProducer<Events>,
 }
 
 impl std::fmt::Debug for TopicStore {
@@ -28,7 +29,8 @@ impl std::fmt::Debug for TopicStore {
 impl TopicStore {
     pub(super) fn open(topic: &str, kafka: &Kafka) -> Result<Self, DeadLetterError> {
         let config = client_config(kafka, &Role::Producer).map_err(DeadLetterError::Config)?;
-        let producer = config.create().map_err(|source| DeadLetterError::Topic { topic: topic.to_owned(), source })?;
+        let producer = config.create_with_context(Events::new(kafka));
+        let producer = producer.map_err(|source| DeadLetterError::Topic { topic: topic.to_owned(), source })?;
         Ok(Self { topic: topic.to_owned(), producer })
     }
 

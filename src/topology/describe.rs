@@ -12,7 +12,9 @@ use hbase::security::Authentication;
 use crate::model::key::{Direction, Extent, KeyColumn, KeyPart, Order, RowKey};
 use crate::model::schema::{DELETED_QUALIFIER, DeleteMode};
 use crate::model::version::VersionRule;
-use crate::topology::{Cluster, DeadLetter, DeadLetterStore, Model, Setting, Start, Table, Topic, Topology};
+use crate::topology::{
+    Cluster, DeadLetter, DeadLetterStore, GroupProtocol, Model, Setting, Start, Table, TokenSource, Topic, Topology,
+};
 
 impl Topology {
     /// The topology as text for people, with every node that a run has.
@@ -25,7 +27,14 @@ impl Topology {
         for (name, value) in &self.kafka.properties {
             entry(&mut text, 1, name, &shown(value));
         }
-        entry(&mut text, 1, "group", &format!("{} (membership)", self.name));
+        if let Some(token) = &self.kafka.oauth_token {
+            entry(&mut text, 1, "oauth_token", &token_source(token));
+        }
+        let protocol = match self.kafka.group_protocol {
+            GroupProtocol::Classic => "",
+            GroupProtocol::Consumer => ", consumer protocol",
+        };
+        entry(&mut text, 1, "group", &format!("{} (membership{protocol})", self.name));
         for (id, topic) in &self.topics {
             self.describe_topic(&mut text, id, topic);
         }
@@ -197,13 +206,23 @@ fn shown(setting: &Setting) -> String {
     }
 }
 
+fn token_source(token: &TokenSource) -> String {
+    match token {
+        TokenSource::Setting(setting) => shown(setting),
+        // Its arguments may be secrets.
+        TokenSource::Command(words) => format!("printed by {}", words.first().map_or("", String::as_str)),
+    }
+}
+
 fn start(topic: &Topic) -> String {
     match &topic.start {
         None => "refuses without committed offsets".to_owned(),
         Some(Start::Earliest) => "earliest".to_owned(),
         Some(Start::Latest) => "latest".to_owned(),
         Some(Start::Time(ms)) => {
-            jiff::Timestamp::from_millisecond(*ms).map_or_else(|_| format!("{ms} ms"), |time| time.to_string())
+            let time =
+                jiff::Timestamp::from_millisecond(*ms).map_or_else(|_| format!("{ms} ms"), |time| time.to_string());
+            format!("{time} less a margin of {} s", topic.start_margin.as_secs())
         }
         Some(Start::Offsets(offsets)) => {
             let offsets = offsets.iter().map(|(partition, offset)| format!("{partition}: {offset}"));

@@ -3,13 +3,13 @@
 use crate::model::field::FieldType;
 use crate::model::key::{Direction, Order};
 use crate::model::schema::DeleteMode;
-use crate::topology::{Bloom, Compression, Format};
+use crate::topology::{Bloom, Compression, Format, GroupProtocol};
 use hbase::mutation::Durability;
 use hbase::security::Protection;
 
 pub(super) const ROOT: &[&str] = &["name", "kafka", "topic", "model", "table", "cluster", "dead_letter"];
-pub(super) const KAFKA: &[&str] = &["brokers", "properties"];
-pub(super) const TOPIC: &[&str] = &["name", "format", "start", "quoted_numbers"];
+pub(super) const KAFKA: &[&str] = &["brokers", "properties", "group_protocol", "oauth_token"];
+pub(super) const TOPIC: &[&str] = &["name", "format", "start", "start_margin", "quoted_numbers"];
 pub(super) const MODEL: &[&str] = &["topic", "table", "key", "version", "when", "delete", "columns"];
 pub(super) const SALT_PART: &[&str] = &["salt", "buckets", "as"];
 pub(super) const HASH_PART: &[&str] = &["hash", "bytes", "as"];
@@ -30,6 +30,8 @@ pub(super) const REGISTRY: &[&str] = &["registry"];
 pub(super) const DEAD_LETTER: &[&str] = &["topic", "file", "halt", "budget"];
 pub(super) const BUDGET: &[&str] = &["minimum", "share"];
 
+pub(super) const GROUP_PROTOCOLS: &[(&str, GroupProtocol)] =
+    &[("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
 pub(super) const FORMATS: &[(&str, Format)] = &[("json", Format::Json)];
 pub(super) const ORDERS: &[(&str, Order)] = &[("ascending", Order::Ascending), ("descending", Order::Descending)];
 pub(super) const DELETE_MODES: &[(&str, DeleteMode)] =

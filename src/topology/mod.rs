@@ -5,6 +5,7 @@ mod condition;
 mod describe;
 mod grammar;
 mod kafka;
+mod kafka_security;
 pub mod load;
 pub mod mistake;
 mod model;
@@ -17,6 +18,7 @@ mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::decode::events::{FieldError, FieldSet};
 use crate::model::field::{Field, FieldType};
@@ -53,6 +55,40 @@ pub struct Kafka {
     pub brokers: Vec<String>,
     /// Further librdkafka properties; secrets stay references until a client is made.
     pub properties: BTreeMap<String, Setting>,
+    /// How members of the group agree on their shares.
+    pub group_protocol: GroupProtocol,
+    /// Where tokens for SASL OAUTHBEARER come from.
+    pub oauth_token: Option<TokenSource>,
+}
+
+/// How members of a group agree on who reads what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// The members assign, cooperatively and stickily; every broker knows it.
+    #[default]
+    Classic,
+    /// KIP-848: the broker assigns; Kafka 4.0 and later.
+    Consumer,
+}
+
+impl GroupProtocol {
+    /// librdkafka's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
+/// Where a token comes from; read anew whenever one is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// `file:PATH` or `env:NAME`.
+    Setting(Setting),
+    /// A program with its arguments that prints a token.
+    Command(Vec<String>),
 }
 
 /// A property value that may be a secret.
@@ -75,6 +111,8 @@ pub struct Topic {
     pub format: Format,
     /// Where a sink without committed offsets starts; `None` means it refuses to start.
     pub start: Option<Start>,
+    /// How much earlier than a time of `start` is read, because records do not come in the order of their times.
+    pub start_margin: Duration,
     /// Paths of integer fields that events may also write as JSON strings.
     pub quoted_numbers: BTreeSet<String>,
 }

@@ -69,6 +69,7 @@ mod tests {
             let choices = definitions[section]["properties"][key]["enum"].as_array().expect("choices");
             choices.iter().map(|choice| choice.as_str().unwrap_or_default().to_owned()).collect()
         };
+        assert_eq!(values("kafka", "group_protocol"), names(grammar::GROUP_PROTOCOLS));
         assert_eq!(values("topic", "format"), names(grammar::FORMATS));
         assert_eq!(values("column_part", "order"), names(grammar::ORDERS));
         assert_eq!(values("delete", "as"), names(grammar::DELETE_MODES));

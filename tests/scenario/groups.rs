@@ -32,6 +32,8 @@ fn read() -> ReadSettings {
         instance_id: None,
         prefetch_bytes: 0,
         connect_timeout: Duration::from_secs(10),
+        accepted_losses: Vec::new(),
+        transaction_patience: Duration::from_mins(1),
     }
 }
 

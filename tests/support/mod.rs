@@ -2,3 +2,4 @@
 
 pub(crate) mod mock_kafka;
 pub(crate) mod process;
+pub(crate) mod proxy;

@@ -33,6 +33,16 @@ impl Process {
         Self { child: command(&all).spawn().expect("the binary starts"), port: Some(port) }
     }
 
+    /// The same for a process that may have much to complain about: nobody reads its log, and a full pipe would stop it.
+    pub(crate) fn run_unheard(topology: &str, arguments: &[&str]) -> Self {
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut all = vec!["run", "--topology", topology, "--listen", &listen];
+        all.extend(arguments);
+        let child = command(&all).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
+        Self { child, port: Some(port) }
+    }
+
     /// The answer to `GET path`, if the process listens already.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port?)).ok()?;

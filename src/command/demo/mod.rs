@@ -157,6 +157,8 @@ fn start_engine(topology: &Topology, sinks: &[&str], runtime: &Handle) -> anyhow
             instance_id: None,
             prefetch_bytes: 0,
             connect_timeout: Duration::from_secs(10),
+            accepted_losses: Vec::new(),
+            transaction_patience: Duration::from_mins(1),
         },
         clock: Arc::new(SystemClock),
     };

@@ -5,16 +5,20 @@
 //!                  ▲ rebalances, seeks                                   ledger ─▶ committer (thread)
 //! ```
 
-mod assign;
+pub mod assign;
 mod commit;
 mod context;
 mod control;
 mod lane;
+pub mod loss;
 pub mod offsets;
+pub mod place;
 mod prefetch;
 mod queue;
 mod reader;
+pub mod stable;
 pub mod start;
+mod watch;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +29,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Handle;
 
 use self::assign::Positions;
@@ -33,9 +37,14 @@ use self::commit::Committer;
 use self::context::Context;
 use self::control::{Control, Phase};
 pub use self::lane::BatchLimits;
+use self::loss::AcceptedLoss;
 use self::offsets::OffsetStore;
 use self::prefetch::Prefetch;
 use self::reader::Reader;
+use self::stable::StableEnds;
+use self::watch::Watch;
+use crate::kafka::events::Events;
+use crate::kafka::trouble::Trouble;
 use crate::kafka::{ConfigError, Role, client_config};
 use crate::pipeline::Pipeline;
 use crate::project::LaneError;
@@ -58,6 +67,10 @@ pub struct ReadSettings {
     pub prefetch_bytes: u64,
     /// How long brokers may take to answer for the first time.
     pub connect_timeout: Duration,
+    /// Ranges of the log that the operator has given up.
+    pub accepted_losses: Vec<AcceptedLoss>,
+    /// How long a transaction may be open before it is told.
+    pub transaction_patience: Duration,
 }
 
 /// Why reading cannot begin.
@@ -78,6 +91,22 @@ pub enum SourceError {
         waited: Duration,
         /// The last failure.
         #[source]
+        source: KafkaError,
+    },
+    /// The brokers are there, but do not let us in.
+    #[error("no connection to kafka {brokers}: {trouble}")]
+    Refused {
+        /// The bootstrap brokers.
+        brokers: String,
+        /// Why.
+        trouble: Trouble,
+    },
+    /// The user may not see a topic.
+    #[error("kafka does not let this user see topic {topic} ({source}); grant Describe and Read on it")]
+    Forbidden {
+        /// Kafka's topic name.
+        topic: String,
+        /// What the broker said.
         source: KafkaError,
     },
     /// A topic of the topology is not there.
@@ -101,6 +130,7 @@ pub struct KafkaSource {
     pipeline: Arc<Pipeline>,
     stop_commits: Sender<()>,
     threads: Vec<JoinHandle<()>>,
+    stable: Arc<StableEnds>,
 }
 
 impl std::fmt::Debug for KafkaSource {
@@ -130,7 +160,9 @@ impl KafkaSource {
         let topics: Vec<String> = lanes.first().map(|lanes| lanes.keys().cloned().collect()).unwrap_or_default();
         let partitions = await_topics(topology, &topics, stores.first(), settings.connect_timeout)?;
 
-        let context = Context::new(Arc::clone(pipeline.ledger()));
+        let stable = StableEnds::new(settings.transaction_patience);
+        let events = Events::new(&topology.kafka);
+        let context = Context::new(Arc::clone(pipeline.ledger()), Arc::clone(&stable), events);
         let config = group_config(topology, settings, partitions)?;
         let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(SourceError::Client)?;
         let consumer = Arc::new(consumer);
@@ -143,11 +175,14 @@ impl KafkaSource {
         let committer = Arc::new(committer);
         let work::Pool { senders: workers, mut threads } =
             work::start(lanes, &pipeline).map_err(SourceError::Thread)?;
+        let positions = positions(topology, &sinks, settings.accepted_losses.clone())?;
+        let watch = watch(topology, &positions, topics, &pipeline)?;
         let reader = Reader {
             consumer,
+            instance_id: settings.instance_id.clone(),
             pipeline: Arc::clone(&pipeline),
             committer: Arc::clone(&committer),
-            positions: positions(topology, sinks)?,
+            positions,
             control: Arc::clone(&control),
             workers,
             limits: settings.limits,
@@ -161,6 +196,7 @@ impl KafkaSource {
             room_seen: Instant::now(),
         };
         let (stop_commits, commit_ticks) = bounded(1);
+        let ended = commit_ticks.clone();
         let interval = settings.commit_interval;
         let ticking = Arc::clone(&committer);
         threads.push(spawn("commit", move || {
@@ -168,8 +204,15 @@ impl KafkaSource {
                 ticking.commit();
             }
         })?);
+        threads.push(spawn("kafka-watch", move || watch.run(&ended))?);
         threads.push(spawn("kafka-poll", move || reader.run())?);
-        Ok(Self { control, committer, pipeline, stop_commits, threads })
+        Ok(Self { control, committer, pipeline, stop_commits, threads, stable })
+    }
+
+    /// Transactions that are open for too long: nothing behind them can be read.
+    #[must_use]
+    pub fn stable(&self) -> Arc<StableEnds> {
+        Arc::clone(&self.stable)
     }
 
     /// Whether the group has given this process its share.
@@ -251,26 +294,53 @@ pub fn sink_group(topology: &Topology, sink: &str) -> String {
 /// [`SourceError::Config`], [`SourceError::Client`].
 pub fn offsets_of(topology: &Topology, group: &str) -> Result<OffsetStore, SourceError> {
     let config = client_config(&topology.kafka, &Role::Offsets { group }).map_err(SourceError::Config)?;
-    let consumer: BaseConsumer = config.create().map_err(SourceError::Client)?;
+    let consumer = config.create_with_context(Events::new(&topology.kafka)).map_err(SourceError::Client)?;
     Ok(OffsetStore::new(group.to_owned(), consumer))
 }
 
-fn store(topology: &Topology, sink: &str) -> Result<OffsetStore, SourceError> {
+/// The offsets of a sink.
+///
+/// # Errors
+/// As [`offsets_of`].
+pub fn store(topology: &Topology, sink: &str) -> Result<OffsetStore, SourceError> {
     offsets_of(topology, &sink_group(topology, sink))
 }
 
-fn positions(topology: &Topology, sinks: Vec<Arc<str>>) -> Result<Positions, SourceError> {
-    let starts: BTreeMap<_, _> =
-        topology.topics.values().map(|topic| (topic.name.clone(), topic.start.clone())).collect();
+/// What decides where these sinks start.
+///
+/// # Errors
+/// As [`offsets_of`].
+pub fn positions(
+    topology: &Topology,
+    sinks: &[Arc<str>],
+    accepted: Vec<AcceptedLoss>,
+) -> Result<Positions, SourceError> {
     let mut others = BTreeMap::new();
-    for start in starts.values().flatten() {
+    for start in topology.topics.values().filter_map(|topic| topic.start.as_ref()) {
         if let Start::Sink(name) = start
             && !sinks.iter().any(|sink| **sink == **name)
         {
             others.insert(name.clone(), store(topology, name)?);
         }
     }
-    Ok(Positions { sinks, starts, others })
+    let membership = Arc::new(offsets_of(topology, &topology.name)?);
+    Ok(Positions { topology: topology.clone(), sinks: sinks.to_vec(), others, membership, accepted })
+}
+
+fn watch(
+    topology: &Topology,
+    positions: &Positions,
+    topics: Vec<String>,
+    pipeline: &Arc<Pipeline>,
+) -> Result<Watch, SourceError> {
+    let absent = topology.clusters.keys().filter(|name| !positions.sinks.iter().any(|sink| **sink == ***name));
+    Ok(Watch {
+        pipeline: Arc::clone(pipeline),
+        membership: Arc::clone(&positions.membership),
+        topics,
+        absent: absent.map(|name| store(topology, name)).collect::<Result<_, _>>()?,
+        known: BTreeMap::new(),
+    })
 }
 
 /// Waits until a broker answers, then looks up the topics. Returns the number of partitions of all topics.
@@ -285,19 +355,52 @@ fn await_topics(
     let mut partitions = 0;
     for topic in topics {
         let count = loop {
-            match store.partition_count(topic) {
-                Ok(count) => break count,
-                Err(source) if began.elapsed() >= patience => {
-                    let brokers = topology.kafka.brokers.join(", ");
-                    return Err(SourceError::Unreachable { brokers, waited: began.elapsed(), source });
+            match find(topology, store, topic) {
+                Err(error @ SourceError::Unreachable { .. }) => {
+                    if began.elapsed() >= patience {
+                        return Err(waited(error, began.elapsed()));
+                    }
+                    tracing::warn!(error = %crate::error_chain::chain(&error), "no broker answers yet");
                 }
-                Err(error) => tracing::warn!(%error, "no broker answers yet"),
+                other => break other?,
             }
         };
-        let missing = || SourceError::TopicMissing { topic: topic.clone() };
-        partitions += u64::try_from(count.ok_or_else(missing)?).unwrap_or(0);
+        partitions += u64::try_from(count).unwrap_or(0);
     }
     Ok(partitions)
+}
+
+/// How long one try of a connection may take.
+const TRY: Duration = Duration::from_secs(3);
+
+/// The number of a topic's partitions, or the one sentence that says what is wrong.
+///
+/// # Errors
+/// [`SourceError::Unreachable`] where waiting may help; all others are for the operator.
+pub fn find(topology: &Topology, store: &OffsetStore, topic: &str) -> Result<i32, SourceError> {
+    let brokers = || topology.kafka.brokers.join(", ");
+    match store.partition_count_within(topic, TRY) {
+        Ok(Some(count)) => Ok(count),
+        Ok(None) => Err(SourceError::TopicMissing { topic: topic.to_owned() }),
+        Err(source) if source.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            Err(SourceError::Forbidden { topic: topic.to_owned(), source })
+        }
+        Err(source) => match store.trouble().filter(Trouble::is_lasting) {
+            Some(Trouble::Certificate) => {
+                let trouble = crate::kafka::certificate_trouble(&topology.kafka, TRY);
+                Err(SourceError::Refused { brokers: brokers(), trouble })
+            }
+            Some(trouble) => Err(SourceError::Refused { brokers: brokers(), trouble }),
+            None => Err(SourceError::Unreachable { brokers: brokers(), waited: TRY, source }),
+        },
+    }
+}
+
+fn waited(error: SourceError, waited: Duration) -> SourceError {
+    match error {
+        SourceError::Unreachable { brokers, source, .. } => SourceError::Unreachable { brokers, waited, source },
+        other => other,
+    }
 }
 
 fn group_config(topology: &Topology, settings: &ReadSettings, partitions: u64) -> Result<ClientConfig, SourceError> {

@@ -1,4 +1,4 @@
-//! The queue of one partition, read in batches: the one place where librdkafka is called directly.
+//! The queue of one partition, read in batches: the one place of the data path where librdkafka is called directly.
 //!
 //! A call of `rd_kafka_consume_batch_queue` costs about two thirds of the CPU of polling message by message. With the
 //! bundled librdkafka (2.12.1) it moves the application's position past *error entries* too (librdkafka#4844, mended in

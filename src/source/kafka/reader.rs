@@ -25,6 +25,7 @@ use super::lane::{BatchLimits, Lane};
 use super::queue::PartitionQueue;
 use super::work::Work;
 use crate::halt::{Halt, HaltKind};
+use crate::kafka::trouble::fatal;
 use crate::meter::RebalanceMeter;
 use crate::model::batch::Projected;
 use crate::pipeline::Pipeline;
@@ -50,6 +51,7 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The poll thread's state.
 pub(super) struct Reader {
     pub(super) consumer: Arc<BaseConsumer<Context>>,
+    pub(super) instance_id: Option<String>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) committer: Arc<Committer>,
     pub(super) positions: Positions,
@@ -104,7 +106,9 @@ impl Reader {
     fn note(&self, error: &KafkaError) {
         match error {
             KafkaError::MessageConsumptionFatal(code) => {
-                self.halt(HaltKind::Failed, format!("kafka client failed for good: {code}; start again"));
+                // The event says only that it is fatal; the client knows why.
+                let code = self.consumer.client().fatal_error().map_or(*code, |(code, _)| code);
+                self.halt(HaltKind::Failed, fatal(code, self.instance_id.as_deref()));
             }
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
@@ -182,13 +186,8 @@ impl Reader {
     fn partition_error(&mut self, at: usize, code: RDKafkaErrorCode) {
         let Some(lane) = self.lanes.get(at) else { return };
         if matches!(code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) {
-            let message = format!(
-                "{}: the log no longer holds offset {}: retention removed it before it was read, or the topic was made \
-                 anew; restore the sinks from a later backup or move their groups' offsets to accept the loss",
-                lane.partition,
-                lane.next()
-            );
-            return self.halt(HaltKind::Policy, message);
+            let halt = self.positions.lost(&lane.partition, lane.next());
+            return self.pipeline.halt().set(halt);
         }
         tracing::warn!(partition = %lane.partition, offset = %lane.next(), %code, "partition reports an error; read again");
         self.seek(at);
@@ -351,6 +350,7 @@ impl Reader {
         self.committer.commit_and_revoke(&held, if lost { Ownership::Lost } else { Ownership::Kept });
         for partition in &names {
             self.control.forget_target(partition);
+            self.consumer.context().forget(partition);
             tracing::info!(%partition, lost, "partition revoked");
         }
         self.granted.retain(|partition| !names.contains(partition));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{dead_letters, delete, durability, registry, row_key, shown, start, version};
+use super::{dead_letters, delete, durability, registry, row_key, shown, start, token_source, version};
 use crate::topology::{Model, Table, Topology};
 
 impl Topology {
@@ -31,7 +31,12 @@ impl Topology {
         json!({
             "name": self.name,
             "group": self.name,
-            "kafka": {"brokers": self.kafka.brokers, "properties": properties},
+            "kafka": {
+                "brokers": self.kafka.brokers,
+                "properties": properties,
+                "group_protocol": self.kafka.group_protocol.name(),
+                "oauth_token": self.kafka.oauth_token.as_ref().map(token_source),
+            },
             "topics": topics.collect::<Map<_, _>>(),
             "models": self.models.iter().map(|(name, one)| (name.clone(), model(one))).collect::<Map<_, _>>(),
             "tables": self.tables.iter().map(|(name, one)| (name.clone(), table(one))).collect::<Map<_, _>>(),
