@@ -10,6 +10,7 @@ mod encode;
 mod fold;
 mod from_cells;
 mod lane;
+mod own;
 
 use crate::decode::events::Events;
 use crate::model::batch::{BadRecord, Stage};
@@ -20,6 +21,7 @@ pub use crate::project::declarative::{Declarative, ProjectionError};
 pub use crate::project::encode::{EncodeError, Encoded, Encoder, encode_rows};
 pub use crate::project::from_cells::{CellError, RowsFromCells};
 pub use crate::project::lane::{Lane, LaneError};
+pub use crate::project::own::Projections;
 
 /// Turns the events of a topic into rows of one table.
 ///
