@@ -1,6 +1,7 @@
 //! The verbs: the only code that puts components together. Each tells its story from top to bottom.
 
 pub mod check;
+pub mod dead_letter;
 pub mod demo;
 pub mod describe;
 mod print;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::cli::{Cli, TableVerb, TopologyArgs, Verb};
+use crate::cli::{Cli, DeadLetterVerb, TableVerb, TopologyArgs, Verb};
 use crate::halt::{Halt, HaltKind};
 use crate::topology::Topology;
 use crate::topology::load::load;
@@ -43,6 +44,9 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Table(TableVerb::Create(args)) => table::create(&args),
         Verb::Table(TableVerb::Diff(args)) => table::diff(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::DeadLetter(DeadLetterVerb::List(args)) => dead_letter::list::run(&args),
+        Verb::DeadLetter(DeadLetterVerb::Show(args)) => dead_letter::show::run(&args),
+        Verb::DeadLetter(DeadLetterVerb::Replay(args)) => dead_letter::replay::run(&args),
         Verb::Demo(args) => demo::run(&args),
     }
 }
