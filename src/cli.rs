@@ -36,6 +36,8 @@ pub enum Verb {
     /// Look at events that could not become rows, and replay them after a fix
     #[command(subcommand)]
     DeadLetter(DeadLetterVerb),
+    /// Run the cases that stand beside the topology: events in, rows expected. Needs no broker and no cluster
+    Test(Test),
     /// See the whole idea in one process: no server, nothing to install
     Demo(Demo),
 }
@@ -299,6 +301,26 @@ fn since(text: &str) -> Result<Since, String> {
     count.checked_mul(unit_ms).filter(|ms| *ms >= 0).map(Since::Ago).ok_or_else(wrong)
 }
 
+/// `test`.
+#[derive(Clone, Debug, Args)]
+pub struct Test {
+    /// Where the topology is
+    #[command(flatten)]
+    pub topology: TopologyArgs,
+    /// Files with cases; by default those beside the topology: chat.test.toml beside chat.toml, all of a folder
+    #[arg(long = "cases", value_name = "FILE")]
+    pub cases: Vec<PathBuf>,
+    /// Only cases whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Only name the cases
+    #[arg(long)]
+    pub list: bool,
+    /// Print one line of JSON for each case
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct Demo {
@@ -318,7 +340,7 @@ impl Cli {
     #[must_use]
     pub fn log_filter(&self) -> &'static str {
         match self.verb {
-            Verb::Demo(_) => telemetry::QUIET_FILTER,
+            Verb::Demo(_) | Verb::Test(_) => telemetry::QUIET_FILTER,
             _ => telemetry::DEFAULT_FILTER,
         }
     }

@@ -8,6 +8,7 @@ mod print;
 pub mod run;
 pub mod status;
 pub mod table;
+pub mod test;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::DeadLetter(DeadLetterVerb::List(args)) => dead_letter::list::run(&args),
         Verb::DeadLetter(DeadLetterVerb::Show(args)) => dead_letter::show::run(&args),
         Verb::DeadLetter(DeadLetterVerb::Replay(args)) => dead_letter::replay::run(&args),
+        Verb::Test(args) => test::run(&args),
         Verb::Demo(args) => demo::run(&args),
     }
 }

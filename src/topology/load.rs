@@ -16,6 +16,9 @@ use crate::topology::source::{Log, Node, Source};
 use crate::topology::table::{TableDraft, default_table};
 use crate::topology::{Cluster, Model, Start, Table, Topic, Topology, cluster, grammar, kafka, model, suggest, table};
 
+/// Files with test cases stand beside topology files and are none.
+pub const CASES_ENDING: &str = ".test.toml";
+
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -28,7 +31,7 @@ pub struct Loaded {
     pub warnings: Vec<Mistake>,
 }
 
-/// Reads these files; a folder stands for all `*.toml` files in it, in the order of their names.
+/// Reads these files; a folder stands for all `*.toml` files in it but `*.test.toml`, in the order of their names.
 ///
 /// # Errors
 /// [`Mistakes`], every one that could be found.
@@ -79,7 +82,8 @@ fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path)? {
         let file = entry?.path();
-        if file.extension().is_some_and(|extension| extension == "toml") && file.is_file() {
+        let is_cases = file.to_string_lossy().ends_with(CASES_ENDING);
+        if !is_cases && file.extension().is_some_and(|extension| extension == "toml") && file.is_file() {
             files.push(file);
         }
     }

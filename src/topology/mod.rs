@@ -1,5 +1,6 @@
 //! What exists: topics, read models and clusters, as values.
 
+pub mod cases;
 mod cluster;
 mod condition;
 mod describe;
