@@ -40,6 +40,11 @@ pub enum Verb {
     /// Show offsets, move them, and see who moved them
     #[command(subcommand)]
     Offsets(OffsetsVerb),
+    /// Look at events that could not become rows, and replay them after a fix
+    #[command(subcommand)]
+    DeadLetter(DeadLetterVerb),
+    /// Run the cases that stand beside the topology: events in, rows expected. Needs no broker and no cluster
+    Test(Test),
     /// See the whole idea in one process: no server, nothing to install
     Demo(Demo),
 }
@@ -200,6 +205,136 @@ pub struct StatusArgs {
     pub json: bool,
 }
 
+/// `dead-letter`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DeadLetterVerb {
+    /// Count the letters by cause, and list them
+    List(DeadLetterList),
+    /// Show one letter whole
+    Show(DeadLetterShow),
+    /// Run letters through the present topology and write what they become; those that are done are not listed again
+    Replay(DeadLetterReplay),
+}
+
+/// Which letters.
+#[derive(Clone, Debug, Args)]
+pub struct LetterArgs {
+    /// Where the topology is; its [dead_letter] says where the letters are
+    #[command(flatten)]
+    pub topology: TopologyArgs,
+    /// Only letters whose cause contains this
+    #[arg(long, value_name = "TEXT")]
+    pub cause: Option<String>,
+    /// Only letters of this topic, by its id in the topology or its name in Kafka
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// Only letters of this stage
+    #[arg(long, value_name = "STAGE", value_parser = ["decode", "project", "write"])]
+    pub stage: Option<String>,
+    /// Only letters of events from this time on: 2026-11-01T00:00:00Z, or so long ago: 90s, 30m, 12h, 7d
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<Since>,
+    /// Only these letters, by the ids that `list` shows; may be given several times
+    #[arg(long = "id", value_name = "ID")]
+    pub ids: Vec<String>,
+    /// Print JSON lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dead-letter list`.
+#[derive(Clone, Debug, Args)]
+pub struct DeadLetterList {
+    /// Which letters
+    #[command(flatten)]
+    pub letters: LetterArgs,
+    /// Only rows that this sink (cluster) refused
+    #[arg(long, value_name = "NAME")]
+    pub sink: Option<String>,
+    /// Also letters that were replayed
+    #[arg(long)]
+    pub all: bool,
+    /// Letters listed at most; all are counted
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: u64,
+}
+
+/// `dead-letter show`.
+#[derive(Clone, Debug, Args)]
+pub struct DeadLetterShow {
+    /// The letter's id, as `list` shows it
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Where the topology is; its [dead_letter] says where the letters are
+    #[command(flatten)]
+    pub topology: TopologyArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `dead-letter replay`.
+#[derive(Clone, Debug, Args)]
+pub struct DeadLetterReplay {
+    /// Which letters
+    #[command(flatten)]
+    pub letters: LetterArgs,
+    /// Only into these sinks (clusters); the letters stay listed for the others
+    #[arg(long = "sink", value_name = "NAME")]
+    pub sinks: Vec<String>,
+    /// How long a sink that does not answer is tried, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 60_000)]
+    pub patience_ms: u64,
+    /// Only say what would become of each letter
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A time, or so long ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// Milliseconds since 1970.
+    Time(i64),
+    /// Milliseconds before now.
+    Ago(i64),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(Since::Time(time.as_millisecond()));
+    }
+    let wrong = || format!("`{text}` is no time: write 2026-11-01T00:00:00Z, or 90s, 30m, 12h, 7d for so long ago");
+    let unit_ms = match text.chars().last() {
+        Some('s') => 1_000,
+        Some('m') => 60_000,
+        Some('h') => 3_600_000,
+        Some('d') => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    let count: i64 = text.get(..text.len() - 1).and_then(|digits| digits.parse().ok()).ok_or_else(wrong)?;
+    count.checked_mul(unit_ms).filter(|ms| *ms >= 0).map(Since::Ago).ok_or_else(wrong)
+}
+
+/// `test`.
+#[derive(Clone, Debug, Args)]
+pub struct Test {
+    /// Where the topology is
+    #[command(flatten)]
+    pub topology: TopologyArgs,
+    /// Files with cases; by default those beside the topology: chat.test.toml beside chat.toml, all of a folder
+    #[arg(long = "cases", value_name = "FILE")]
+    pub cases: Vec<PathBuf>,
+    /// Only cases whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Only name the cases
+    #[arg(long)]
+    pub list: bool,
+    /// Print one line of JSON for each case
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `demo`.
 #[derive(Clone, Debug, Args)]
 pub struct Demo {
@@ -219,7 +354,7 @@ impl Cli {
     #[must_use]
     pub fn log_filter(&self) -> &'static str {
         match self.verb {
-            Verb::Demo(_) => telemetry::QUIET_FILTER,
+            Verb::Demo(_) | Verb::Test(_) => telemetry::QUIET_FILTER,
             _ => telemetry::DEFAULT_FILTER,
         }
     }
@@ -242,5 +377,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn since_is_a_time_or_so_long_ago() {
+        assert_eq!(since("1970-01-01T00:00:01Z"), Ok(Since::Time(1000)));
+        assert_eq!(since("30m"), Ok(Since::Ago(1_800_000)));
+        for wrong in ["", "m", "30", "-1h", "9223372036854775807d", "é"] {
+            assert!(since(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::halt::Halt;
 use crate::memory::Memory;
 use crate::pipeline::{Pipeline, TotalsView};
 use crate::progress::ledger::{PartitionView, SinkView};
+use crate::project::Projections;
 use crate::sink::Sink;
 use crate::sink::worker::SinkWorker;
 use crate::source::kafka::stable::{Hanging, StableEnds};
@@ -64,12 +65,25 @@ impl Engine {
     /// # Errors
     /// [`SourceError`]; nothing runs then.
     pub fn start(topology: &Topology, parts: EngineParts, runtime: Handle) -> Result<Self, SourceError> {
+        Self::start_with(topology, &Projections::default(), parts, runtime)
+    }
+
+    /// The same with projections of one's own beside the models of the topology.
+    ///
+    /// # Errors
+    /// [`SourceError`]; nothing runs then.
+    pub fn start_with(
+        topology: &Topology,
+        projections: &Projections,
+        parts: EngineParts,
+        runtime: Handle,
+    ) -> Result<Self, SourceError> {
         let EngineParts { sinks, dead_letters, budget, memory_bytes, mut read, clock } = parts;
         read.prefetch_bytes = memory_bytes / PREFETCH_SHARE;
         let memory = Memory::new(memory_bytes - read.prefetch_bytes);
         let pipeline = Pipeline::start(sinks, memory, (dead_letters, budget), runtime.clone());
         let drain_timeout = read.drain_timeout;
-        match KafkaSource::start(topology, Arc::clone(&pipeline), &read, runtime) {
+        match KafkaSource::start((topology, projections), Arc::clone(&pipeline), &read, runtime) {
             Ok(source) => {
                 let stable = source.stable();
                 let monitor = Monitor::new(topology.name.clone(), Arc::clone(&pipeline), clock, stable);

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod command;
 pub mod dead_letter;
 pub mod decode;
+pub mod driver;
 pub mod engine;
 pub mod error_chain;
 pub mod export;

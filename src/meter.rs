@@ -54,6 +54,11 @@ impl SinkMeter {
         self.bytes_sum.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Rows were refused for good and became dead letters.
+    pub fn refused(&self, rows: u64) {
+        counter!(name::SINK_ROWS_REFUSED_TOTAL, "sink" => name::label(&self.sink)).increment(rows);
+    }
+
     /// A write is tried again.
     pub fn retried(&self, reason: &'static str) {
         counter!(name::SINK_RETRIES_TOTAL, "sink" => name::label(&self.sink), "reason" => reason).increment(1);

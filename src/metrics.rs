@@ -30,6 +30,8 @@ pub const SINK_ROWS_TOTAL: &str = "halcyon_sink_rows_total";
 pub const SINK_CELLS_TOTAL: &str = "halcyon_sink_cells_total";
 /// Encoded bytes durable, by sink.
 pub const SINK_BYTES_TOTAL: &str = "halcyon_sink_bytes_total";
+/// Rows that the cluster refused for good and that became dead letters, by sink.
+pub const SINK_ROWS_REFUSED_TOTAL: &str = "halcyon_sink_rows_refused_total";
 /// Time of one batch's write, by sink.
 pub const SINK_WRITE_SECONDS: &str = "halcyon_sink_write_seconds";
 /// Writes of a batch tried again, by sink and reason.
@@ -91,6 +93,7 @@ fn describe() {
     describe_counter!(SINK_ROWS_TOTAL, "mutations durable");
     describe_counter!(SINK_CELLS_TOTAL, "cells durable");
     describe_counter!(SINK_BYTES_TOTAL, "encoded bytes durable");
+    describe_counter!(SINK_ROWS_REFUSED_TOTAL, "rows refused for good that became dead letters");
     describe_histogram!(SINK_WRITE_SECONDS, "time of one batch's write");
     describe_counter!(SINK_RETRIES_TOTAL, "writes of a batch tried again");
     describe_gauge!(SINK_STATE, "1 for the state that the sink is in");

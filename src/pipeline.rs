@@ -17,9 +17,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::dead_letter::{Budget, DeadLetter, DeadLetters, Verdict};
-use crate::error_chain::chain;
-use crate::halt::{Halt, HaltCell, HaltKind};
+use crate::dead_letter::{Budget, DeadLetter, DeadLetters, Kept, Office};
+use crate::halt::HaltCell;
 use crate::memory::{Charge, Memory};
 use crate::meter::TopicMeter;
 use crate::model::batch::{BadRecord, Counts, Projected, RawBatch};
@@ -27,9 +26,6 @@ use crate::progress::ledger::{Ledger, SinkSet, Ticket};
 use crate::progress::offset::TopicPartition;
 use crate::sink::worker::{SinkState, SinkWorker};
 use crate::sink::{Batch, Sink};
-
-/// Pause before a dead-letter store that failed is asked again.
-const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sums since the start.
 #[derive(Debug, Default)]
@@ -66,11 +62,8 @@ pub struct Pipeline {
     memory: Arc<Memory>,
     halt: Arc<HaltCell>,
     sinks: Vec<Arc<SinkWorker>>,
-    dead_letters: Arc<DeadLetters>,
-    budget: Mutex<Budget>,
+    office: Arc<Office>,
     totals: Totals,
-    /// Why dead letters cannot be stored now.
-    dead_letter_trouble: Mutex<Option<String>>,
     runtime: Handle,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -86,11 +79,14 @@ impl Pipeline {
     ) -> Arc<Self> {
         let ledger = Arc::new(Ledger::new(sinks.iter().map(|sink| Arc::clone(sink.name())).collect()));
         let halt = Arc::new(HaltCell::default());
+        let office = Arc::new(Office::new(dead_letters, budget, Arc::clone(&halt)));
         let mut tasks = JoinSet::new();
         let workers: Vec<_> = sinks
             .into_iter()
             .enumerate()
-            .map(|(index, sink)| SinkWorker::new(index, sink, Arc::clone(&ledger), Arc::clone(&halt)))
+            .map(|(index, sink)| {
+                SinkWorker::new(index, sink, Arc::clone(&ledger), (Arc::clone(&halt), Arc::clone(&office)))
+            })
             .collect();
         for worker in &workers {
             tasks.spawn_on(Arc::clone(worker).run(), &runtime);
@@ -100,10 +96,8 @@ impl Pipeline {
             memory,
             halt,
             sinks: workers,
-            dead_letters: Arc::new(dead_letters),
-            budget: Mutex::new(budget),
+            office,
             totals: Totals::default(),
-            dead_letter_trouble: Mutex::default(),
             runtime,
             tasks: Mutex::new(tasks),
         })
@@ -223,17 +217,7 @@ impl Pipeline {
         add(&self.totals.rows, counts.rows);
         add(&self.totals.cells, counts.cells);
         add(&self.totals.ties, counts.ties);
-        let verdict = self.budget.lock().unwrap_or_else(PoisonError::into_inner).charge(counts.events, bad);
-        match verdict {
-            Verdict::Within => {}
-            Verdict::Exceeded { bad, events } => {
-                let message = format!(
-                    "{bad} of {events} events were bad, more than the error budget allows; look at the dead letters, \
-                     mend the cause or raise [dead_letter] budget, then start again"
-                );
-                self.halt.set(Halt::new(HaltKind::Policy, message));
-            }
-        }
+        self.office.charge(counts.events, bad);
     }
 
     /// Stores the bad records in a task of its own; the ticket waits for it, nothing else does.
@@ -255,33 +239,14 @@ impl Pipeline {
     /// Why dead letters cannot be stored now; their offsets are held meanwhile.
     #[must_use]
     pub fn dead_letter_trouble(&self) -> Option<String> {
-        self.dead_letter_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// One line when the trouble begins, changes or ends.
-    fn note_dead_letters(&self, trouble: Option<String>) {
-        let mut known = self.dead_letter_trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*known, &trouble) {
-            (before, Some(error)) if before.as_ref() != Some(error) => {
-                tracing::warn!(error, "dead letters not stored: their offsets are held, and it is tried again");
-            }
-            (Some(_), None) => tracing::info!("dead letters are stored again"),
-            _ => {}
-        }
-        *known = trouble;
+        self.office.trouble()
     }
 
     async fn store_until_durable(&self, ticket: &Ticket, letters: Vec<DeadLetter>) {
-        while let Err(error) = self.dead_letters.store(&letters).await {
-            let error_chain = chain(&error);
-            if error.is_final() {
-                self.halt.set(Halt::new(HaltKind::Policy, error_chain));
-                return;
-            }
-            self.note_dead_letters(Some(error_chain));
-            tokio::time::sleep(DEAD_LETTER_PAUSE).await;
+        match self.office.keep(&letters).await {
+            Kept::Durable => {}
+            Kept::Halted => return,
         }
-        self.note_dead_letters(None);
         for index in 0..self.sinks.len() {
             self.ledger.complete(ticket, index, None);
         }

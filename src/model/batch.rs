@@ -92,15 +92,27 @@ pub enum Stage {
     Decode,
     /// The event lacks a key column or a version, or one is out of range.
     Project,
+    /// A cluster refuses a row that was made of it, for good.
+    Write,
 }
 
 impl Stage {
+    /// All stages, in the order in which events pass them.
+    pub const ALL: [Self; 3] = [Self::Decode, Self::Project, Self::Write];
+
+    /// The stage with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+
     /// The name used in dead letters, metrics and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Decode => "decode",
             Self::Project => "project",
+            Self::Write => "write",
         }
     }
 }

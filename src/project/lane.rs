@@ -3,7 +3,8 @@
 use crate::decode::Decoder;
 use crate::decode::events::{FieldError, FieldSet};
 use crate::model::batch::{BadRecord, Counts, Projected, RawBatch};
-use crate::project::{Declarative, Encoder, Projection, ProjectionError, Report};
+use crate::model::schema::RowLayout;
+use crate::project::{Encoder, Projection, ProjectionError, Projections, Report};
 use crate::topology::{Format, Topology};
 
 /// Decodes, projects, folds and encodes the batches of one lane, for one topic. `Send`, not `Sync`; reused for every
@@ -36,6 +37,31 @@ pub enum LaneError {
         /// The topic's id.
         topic: String,
     },
+    /// The topology names a projection that the program does not have.
+    #[error(
+        "make [projection.{name}]: it is made by a program of its own, and this one brings no projection of that name; \
+         run that program instead"
+    )]
+    NoProjection {
+        /// Its name.
+        name: String,
+    },
+    /// The program has a projection that the topology does not name.
+    #[error("make projection `{name}`: the topology has no [projection.{name}] that says its topic and its table")]
+    NotNamed {
+        /// Its name.
+        name: String,
+    },
+    /// The program and the topology disagree about the table.
+    #[error("make [projection.{name}]: it writes table `{table}`, but the topology says `{declared}`")]
+    OtherTable {
+        /// Its name.
+        name: String,
+        /// The table in the topology.
+        declared: String,
+        /// The table of its layout.
+        table: String,
+    },
     /// The models disagree about the fields.
     #[error("make a lane for topic `{topic}`")]
     Fields {
@@ -62,19 +88,7 @@ impl Lane {
     /// # Errors
     /// [`LaneError`]; a topology that was loaded has none of these faults but an unknown topic.
     pub fn new(topology: &Topology, topic_id: &str) -> Result<Self, LaneError> {
-        let topic_name = || topic_id.to_owned();
-        let topic = topology.topics.get(topic_id).ok_or_else(|| LaneError::UnknownTopic { topic: topic_name() })?;
-        let fields = topology.fields(topic_id).map_err(|source| LaneError::Fields { topic: topic_name(), source })?;
-        let mut projections: Vec<Box<dyn Projection>> = Vec::new();
-        for (name, model) in topology.models.iter().filter(|(_, model)| model.topic == topic_id) {
-            let projection = Declarative::new(name, model, &fields)
-                .map_err(|source| LaneError::Projection { topic: topic_name(), source })?;
-            projections.push(Box::new(projection));
-        }
-        if projections.is_empty() {
-            return Err(LaneError::NoModel { topic: topic_name() });
-        }
-        Ok(Self::with(topic.format, fields, projections))
+        Projections::default().lane(topology, topic_id)
     }
 
     /// A lane for projections of one's own, over these fields of the events.
@@ -83,6 +97,11 @@ impl Lane {
         let models =
             projections.into_iter().map(|projection| LaneModel { projection, encoder: Encoder::default() }).collect();
         Self { decoder: Decoder::new(format, fields), models, report: Report::default() }
+    }
+
+    /// The layouts of the tables that it writes.
+    pub fn layouts(&self) -> impl Iterator<Item = &RowLayout> {
+        self.models.iter().map(|model| model.projection.layout())
     }
 
     /// The rows and bad records of a batch. The order of its records and where one batch ends and the next begins

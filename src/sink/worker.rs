@@ -1,7 +1,8 @@
 //! One sink at work: takes batches from its queue, writes some of them at once, tells the ledger.
 //!
 //! A write that fails for a passing reason is tried again for ever with growing pauses: the sink is degraded, holds its
-//! queue, and no other sink waits for it. A write that is refused for good stops the run; nothing is dropped.
+//! queue, and no other sink waits for it. A row that is refused for good goes to the dead letters, and its batch goes on; a
+//! write that is refused for a reason that is none of its rows' stops the run. Nothing is dropped.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::queue::SinkQueue;
-use super::{Batch, Sink, SinkError};
+use super::{Batch, PoisonRow, Sink, SinkError};
+use crate::dead_letter::{DeadLetter, Kept, Office};
 use crate::halt::{Halt, HaltCell, HaltKind};
 use crate::meter::SinkMeter;
 use crate::progress::ledger::Ledger;
@@ -75,15 +77,21 @@ pub struct SinkWorker {
     meter: SinkMeter,
     ledger: Arc<Ledger>,
     halt: Arc<HaltCell>,
+    office: Arc<Office>,
 }
 
 impl SinkWorker {
     /// The worker of the ledger's sink `index`.
     #[must_use]
-    pub fn new(index: usize, sink: Arc<dyn Sink>, ledger: Arc<Ledger>, halt: Arc<HaltCell>) -> Arc<Self> {
+    pub fn new(
+        index: usize,
+        sink: Arc<dyn Sink>,
+        ledger: Arc<Ledger>,
+        (halt, office): (Arc<HaltCell>, Arc<Office>),
+    ) -> Arc<Self> {
         let meter = SinkMeter::new(sink.name());
         let state = Mutex::default();
-        Arc::new(Self { index, sink, queue: SinkQueue::default(), state, meter, ledger, halt })
+        Arc::new(Self { index, sink, queue: SinkQueue::default(), state, meter, ledger, halt, office })
     }
 
     /// The sink's name.
@@ -143,6 +151,16 @@ impl SinkWorker {
                     self.ledger.complete(&batch.ticket, self.index, batch.last_ms);
                     break;
                 }
+                Err(SinkError::Poison(rows)) => {
+                    match self.bury(batch, &rows).await {
+                        Kept::Durable => {}
+                        Kept::Halted => return,
+                    }
+                    self.meter.written(batch, started.elapsed());
+                    self.set_state(SinkState::Healthy);
+                    self.ledger.complete(&batch.ticket, self.index, batch.last_ms);
+                    break;
+                }
                 Err(SinkError::Transient(reason)) => {
                     self.meter.retried("transient");
                     self.set_state(SinkState::Degraded { reason });
@@ -160,6 +178,20 @@ impl SinkWorker {
             }
         }
         self.queue.release(batch);
+    }
+
+    /// Keeps rows that the cluster will never take among the dead letters.
+    async fn bury(&self, batch: &Batch, rows: &[PoisonRow]) -> Kept {
+        let letter = |poison: &PoisonRow| {
+            let rows = batch.tables.get(poison.table)?;
+            DeadLetter::of_row(&batch.ticket, (rows, poison.row), (self.name(), &poison.cause), batch.last_ms)
+        };
+        let letters: Vec<DeadLetter> = rows.iter().filter_map(letter).collect();
+        let first = letters.first().map_or("", |letter| &letter.cause);
+        tracing::warn!(sink = %self.name(), rows = rows.len(), cause = first, "rows refused: they become dead letters");
+        self.meter.refused(rows.len() as u64);
+        self.office.charge(0, rows.len() as u64);
+        self.office.keep(&letters).await
     }
 
     /// The batch stays in flight: neither it nor what follows it counts as durable.

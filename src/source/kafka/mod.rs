@@ -47,7 +47,7 @@ use crate::kafka::events::Events;
 use crate::kafka::trouble::Trouble;
 use crate::kafka::{ConfigError, Role, client_config};
 use crate::pipeline::Pipeline;
-use crate::project::LaneError;
+use crate::project::{LaneError, Projections};
 use crate::topology::{Start, Topology};
 
 /// How this process reads.
@@ -147,7 +147,7 @@ impl KafkaSource {
     /// # Errors
     /// [`SourceError`]; nothing runs then.
     pub fn start(
-        topology: &Topology,
+        (topology, projections): (&Topology, &Projections),
         pipeline: Arc<Pipeline>,
         settings: &ReadSettings,
         runtime: Handle,
@@ -155,7 +155,7 @@ impl KafkaSource {
         let sinks: Vec<Arc<str>> = pipeline.ledger().sinks().to_vec();
         let stores = sinks.iter().map(|sink| store(topology, sink)).collect::<Result<Vec<_>, _>>()?;
         let lanes = (0..settings.workers.max(1))
-            .map(|_| work::lanes(topology).map_err(SourceError::Lane))
+            .map(|_| projections.lanes(topology).map_err(SourceError::Lane))
             .collect::<Result<Vec<_>, _>>()?;
         let topics: Vec<String> = lanes.first().map(|lanes| lanes.keys().cloned().collect()).unwrap_or_default();
         let partitions = await_topics(topology, &topics, stores.first(), settings.connect_timeout)?;

@@ -13,7 +13,6 @@ use crate::model::batch::RawBatch;
 use crate::pipeline::Pipeline;
 use crate::progress::ledger::Ticket;
 use crate::project::Lane;
-use crate::topology::Topology;
 
 /// Closed batches that may wait for one worker. What they hold is charged to the memory budget; a short queue keeps the
 /// worker busy while the reader serves other partitions.
@@ -24,20 +23,6 @@ pub(super) struct Work {
     pub(super) ticket: Ticket,
     pub(super) raw: RawBatch,
     pub(super) charge: Charge,
-}
-
-/// The lanes of a topology, by Kafka's topic name.
-///
-/// # Errors
-/// What [`Lane::new`] says about the topology.
-pub(super) fn lanes(topology: &Topology) -> Result<BTreeMap<String, Lane>, crate::project::LaneError> {
-    let mut lanes = BTreeMap::new();
-    for (id, topic) in &topology.topics {
-        if topology.models.values().any(|model| model.topic == *id) {
-            lanes.insert(topic.name.clone(), Lane::new(topology, id)?);
-        }
-    }
-    Ok(lanes)
 }
 
 /// The workers, and the way to each of them.

@@ -39,6 +39,9 @@ impl Topology {
             },
             "topics": topics.collect::<Map<_, _>>(),
             "models": self.models.iter().map(|(name, one)| (name.clone(), model(one))).collect::<Map<_, _>>(),
+            "projections": self.projections.iter().map(|(name, own)| {
+                (name.clone(), json!({"topic": own.topic, "table": own.table}))
+            }).collect::<Map<_, _>>(),
             "tables": self.tables.iter().map(|(name, one)| (name.clone(), table(one))).collect::<Map<_, _>>(),
             "clusters": clusters.collect::<Map<_, _>>(),
             "dead_letter": {
@@ -57,6 +60,7 @@ fn model(model: &Model) -> Value {
     json!({
         "topic": model.topic,
         "table": model.table,
+        "each": model.each.as_ref().map(|each| &each.path),
         "key": row_key(&model.key),
         "version": version(&model.version),
         "when": model.when.as_ref().map(ToString::to_string),
