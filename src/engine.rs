@@ -13,6 +13,7 @@ use crate::halt::Halt;
 use crate::memory::Memory;
 use crate::pipeline::{Pipeline, TotalsView};
 use crate::progress::ledger::{PartitionView, SinkView};
+use crate::schema_registry::SchemaRegistry;
 use crate::sink::Sink;
 use crate::sink::worker::SinkWorker;
 use crate::source::kafka::{KafkaSource, ReadSettings, SourceError};
@@ -70,7 +71,8 @@ impl Engine {
         let drain_timeout = read.drain_timeout;
         match KafkaSource::start(topology, Arc::clone(&pipeline), &read, runtime) {
             Ok(source) => {
-                let monitor = Monitor::new(topology.name.clone(), Arc::clone(&pipeline), clock);
+                let schemas = Arc::clone(source.schemas());
+                let monitor = Monitor::new(topology.name.clone(), Arc::clone(&pipeline), (schemas, clock));
                 Ok(Self { pipeline, source, drain_timeout, monitor })
             }
             Err(error) => {
@@ -115,6 +117,7 @@ impl Engine {
 pub struct Monitor {
     name: String,
     pipeline: Arc<Pipeline>,
+    schemas: Arc<SchemaRegistry>,
     clock: Arc<dyn Clock>,
     began: Instant,
     last: Mutex<Look>,
@@ -134,7 +137,11 @@ struct Look {
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Monitor {
-    fn new(name: String, pipeline: Arc<Pipeline>, clock: Arc<dyn Clock>) -> Arc<Self> {
+    fn new(
+        name: String,
+        pipeline: Arc<Pipeline>,
+        (schemas, clock): (Arc<SchemaRegistry>, Arc<dyn Clock>),
+    ) -> Arc<Self> {
         let sinks = pipeline.sinks().len();
         let look = Look {
             at: Instant::now(),
@@ -143,7 +150,7 @@ impl Monitor {
             events_per_second: 0.0,
             rows_per_second: vec![0.0; sinks],
         };
-        Arc::new(Self { name, pipeline, clock, began: Instant::now(), last: Mutex::new(look) })
+        Arc::new(Self { name, pipeline, schemas, clock, began: Instant::now(), last: Mutex::new(look) })
     }
 
     fn look(&self) -> Look {
@@ -216,6 +223,7 @@ impl StatusSource for Monitor {
             memory_budget_bytes: Some(memory.limit()),
             memory_used_bytes: Some(memory.used()),
             sinks: sinks.map(|(sink, rate)| Self::sink(sink, *rate)).collect(),
+            waits: self.schemas.waits(),
             partitions: self.pipeline.ledger().view().iter().map(|view| self.partition(view)).collect(),
         }
     }
@@ -227,6 +235,9 @@ impl StatusSource for Monitor {
         }
         if let Some(reason) = self.pipeline.dead_letter_trouble() {
             return Err(format!("dead letters: {reason}"));
+        }
+        if let Some(wait) = self.schemas.waits().into_iter().next() {
+            return Err(wait);
         }
         for sink in self.pipeline.sinks() {
             if let Some(reason) = sink.state().reason() {

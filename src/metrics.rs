@@ -1,7 +1,7 @@
 //! Every metric: name, unit and meaning, once.
 //!
 //! Counters end in `_total`; the unit is the last word before it. Labels: `topic` (Kafka's name), `partition`, `sink`
-//! (a cluster of the topology), `group`, `stage`, `state`, `reason`, `code`, `kind`.
+//! (a cluster of the topology), `group`, `stage`, `state`, `reason`, `code`, `kind`, `outcome`.
 
 use std::sync::Arc;
 
@@ -42,6 +42,10 @@ pub const SINK_WINDOW_BYTES: &str = "halcyon_sink_window_bytes";
 pub const LAG_OFFSETS: &str = "halcyon_lag_offsets";
 /// Age of the last durable record while there are newer ones, by topic, partition and sink.
 pub const LAG_SECONDS: &str = "halcyon_lag_seconds";
+/// Questions to the schema registry, by outcome (ok, failed).
+pub const SCHEMA_FETCHES_TOTAL: &str = "halcyon_schema_fetches_total";
+/// Partitions that are not read on because a schema is not there.
+pub const SCHEMA_WAITS: &str = "halcyon_schema_waits";
 /// Commits accepted, by group.
 pub const COMMITS_TOTAL: &str = "halcyon_commits_total";
 /// Commits refused, by group and code.
@@ -95,6 +99,8 @@ fn describe() {
     describe_gauge!(SINK_WINDOW_BYTES, "bytes held by what the sink has not finished");
     describe_gauge!(LAG_OFFSETS, "records between the durable end and the end of the log");
     describe_gauge!(LAG_SECONDS, "age of the last durable record while there are newer ones");
+    describe_counter!(SCHEMA_FETCHES_TOTAL, "questions to the schema registry");
+    describe_gauge!(SCHEMA_WAITS, "partitions that wait for a schema");
     describe_counter!(COMMITS_TOTAL, "commits accepted");
     describe_counter!(COMMIT_FAILURES_TOTAL, "commits refused");
     describe_counter!(REBALANCES_TOTAL, "rebalances");

@@ -23,6 +23,9 @@ pub struct Status {
     pub memory_budget_bytes: Option<u64>,
     /// Data in flight.
     pub memory_used_bytes: Option<u64>,
+    /// Partitions that are not read on because a schema is not there, one sentence each.
+    #[serde(default)]
+    pub waits: Vec<String>,
     /// Sinks.
     pub sinks: Vec<SinkStatus>,
     /// Partitions.
@@ -117,6 +120,9 @@ impl Status {
                 let _ = write!(line, ": {reason}");
             }
         }
+        if let Some(wait) = self.waits.first() {
+            let _ = write!(line, " | {wait}");
+        }
         line
     }
 
@@ -164,6 +170,12 @@ impl Status {
         }
         text.push('\n');
         text.push_str(&aligned(&rows));
+        for wait in &self.waits {
+            let _ = write!(text, "\n{wait}");
+        }
+        if !self.waits.is_empty() {
+            text.push('\n');
+        }
         text
     }
 }

@@ -14,7 +14,10 @@ use crate::topology::mistake::{Mistake, Mistakes};
 use crate::topology::model::{ModelDraft, Use};
 use crate::topology::source::{Log, Node, Source};
 use crate::topology::table::{TableDraft, default_table};
-use crate::topology::{Cluster, Model, Start, Table, Topic, Topology, cluster, grammar, kafka, model, suggest, table};
+use crate::topology::{
+    Cluster, Model, Start, Table, Topic, Topology, cluster, format, grammar, kafka, model, schema_registry, suggest,
+    table,
+};
 
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -143,7 +146,7 @@ impl<'a> Parts<'a> {
                 "model" => &mut self.models,
                 "table" => &mut self.tables,
                 "cluster" => &mut self.clusters,
-                "name" | "kafka" | "dead_letter" => {
+                "name" | "kafka" | "dead_letter" | "schema_registry" => {
                     insert(&mut self.single, name, node);
                     continue;
                 }
@@ -190,9 +193,19 @@ impl<'a> Parts<'a> {
         let clusters = self.clusters(environment);
         let topics = self.topics();
         self.check_starts(&topics);
-        let models = self.models();
+        let registry = match self.single.get("schema_registry") {
+            None => Some(None),
+            Some(node) => schema_registry::schema_registry(node, environment).map(Some),
+        };
+        let models = self.models(&topics);
         let tables = self.tables(&models);
-        Some(Topology { name: name?, kafka: kafka?, topics, models, clusters, tables, dead_letter: dead_letter? })
+        let (kafka, dead_letter) = (kafka?, dead_letter?);
+        let topology =
+            Topology { name: name?, kafka, topics, models, clusters, tables, dead_letter, schema_registry: registry? };
+        for (id, node) in &self.topics {
+            format::check_topic(&topology, id, node);
+        }
+        Some(topology)
     }
 
     fn clusters(&self, environment: Environment<'_>) -> BTreeMap<String, Cluster> {
@@ -234,7 +247,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn models(&self) -> BTreeMap<String, Model> {
+    fn models(&self, topics: &BTreeMap<String, Topic>) -> BTreeMap<String, Model> {
         let drafts: BTreeMap<&str, ModelDraft<'a>> =
             self.models.iter().filter_map(|(id, node)| Some((*id, model::model(node)?))).collect();
         let mut by_topic: BTreeMap<&str, Vec<&ModelDraft<'a>>> = BTreeMap::new();
@@ -256,6 +269,11 @@ impl<'a> Parts<'a> {
         }
         let types: BTreeMap<&str, BTreeMap<String, FieldType>> =
             by_topic.iter().map(|(topic, drafts)| (*topic, field_types(drafts))).collect();
+        for (id, drafts) in &by_topic {
+            if let (Some(topic), Some(types)) = (topics.get(*id), types.get(id)) {
+                format::check_fields(topic, types, drafts);
+            }
+        }
         let mut models = BTreeMap::new();
         for (id, draft) in &drafts {
             let types = draft.topic.as_ref().and_then(|(topic, _)| types.get(topic.as_str()));

@@ -17,6 +17,8 @@ mod tests {
         ("root", grammar::ROOT),
         ("kafka", grammar::KAFKA),
         ("topic", grammar::TOPIC),
+        ("payload_schema", grammar::PAYLOAD_SCHEMA),
+        ("schema_registry", grammar::SCHEMA_REGISTRY),
         ("model", grammar::MODEL),
         ("salt_part", grammar::SALT_PART),
         ("hash_part", grammar::HASH_PART),
@@ -70,6 +72,9 @@ mod tests {
             choices.iter().map(|choice| choice.as_str().unwrap_or_default().to_owned()).collect()
         };
         assert_eq!(values("topic", "format"), names(grammar::FORMATS));
+        assert_eq!(values("topic", "key_format"), names(grammar::FORMATS));
+        assert_eq!(values("topic", "envelope"), names(grammar::ENVELOPES));
+        assert_eq!(values("topic", "null_payload"), names(grammar::NULL_PAYLOADS));
         assert_eq!(values("column_part", "order"), names(grammar::ORDERS));
         assert_eq!(values("delete", "as"), names(grammar::DELETE_MODES));
         assert_eq!(values("family", "compression"), names(grammar::COMPRESSIONS));
@@ -89,8 +94,14 @@ mod tests {
         for key in SECTIONS.iter().flat_map(|(_, keys)| *keys) {
             assert!(readme.contains(&format!("`{key}`")), "`{key}` is not explained");
         }
-        for (value, _) in grammar::TYPES {
+        let formats = grammar::FORMATS.iter().map(|(name, _)| *name);
+        let envelopes = grammar::ENVELOPES.iter().map(|(name, _)| *name);
+        let nulls = grammar::NULL_PAYLOADS.iter().map(|(name, _)| *name);
+        for value in grammar::TYPES.iter().map(|(name, _)| *name) {
             assert!(readme.contains(&format!("`{value}`")), "`{value}` is not explained");
+        }
+        for value in formats.chain(envelopes).chain(nulls) {
+            assert!(readme.contains(&format!("`\"{value}\"`")), "\"{value}\" is not explained");
         }
     }
 

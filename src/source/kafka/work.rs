@@ -1,11 +1,13 @@
 //! The CPU pool: decode, project, fold and encode, one thread for each worker, in order within a partition.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::decode::schemas::{Framed, Schemas};
 use crate::halt::{Halt, HaltKind};
 use crate::memory::Charge;
 use crate::meter::TopicMeter;
@@ -30,14 +32,36 @@ pub(super) struct Work {
 ///
 /// # Errors
 /// What [`Lane::new`] says about the topology.
-pub(super) fn lanes(topology: &Topology) -> Result<BTreeMap<String, Lane>, crate::project::LaneError> {
+pub(super) fn lanes(
+    topology: &Topology,
+    schemas: &Arc<Schemas>,
+) -> Result<BTreeMap<String, Lane>, crate::project::LaneError> {
     let mut lanes = BTreeMap::new();
     for (id, topic) in &topology.topics {
         if topology.models.values().any(|model| model.topic == *id) {
-            lanes.insert(topic.name.clone(), Lane::new(topology, id)?);
+            lanes.insert(topic.name.clone(), Lane::with_schemas(topology, id, Arc::clone(schemas))?);
         }
     }
     Ok(lanes)
+}
+
+/// What the records of a topic need beside their keys and payloads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Needs {
+    /// Names of headers, by number.
+    pub(super) headers: Arc<[CString]>,
+    /// Which parts begin with the id of a schema.
+    pub(super) framed: Framed,
+}
+
+/// What the lanes need, by Kafka's topic name.
+pub(super) fn needs(lanes: &BTreeMap<String, Lane>) -> BTreeMap<String, Needs> {
+    let of = |lane: &Lane| {
+        // Names with a NUL are refused when the topology is loaded.
+        let headers = lane.headers().iter().filter_map(|name| CString::new(name.as_str()).ok());
+        Needs { headers: headers.collect(), framed: lane.framed() }
+    };
+    lanes.iter().map(|(topic, lane)| (topic.clone(), of(lane))).collect()
 }
 
 /// The workers, and the way to each of them.
