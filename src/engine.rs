@@ -14,6 +14,7 @@ use crate::memory::Memory;
 use crate::pipeline::{Pipeline, TotalsView};
 use crate::progress::ledger::{PartitionView, SinkView};
 use crate::project::Projections;
+use crate::schema_registry::SchemaRegistry;
 use crate::sink::Sink;
 use crate::sink::worker::SinkWorker;
 use crate::source::kafka::stable::{Hanging, StableEnds};
@@ -85,8 +86,8 @@ impl Engine {
         let drain_timeout = read.drain_timeout;
         match KafkaSource::start((topology, projections), Arc::clone(&pipeline), &read, runtime) {
             Ok(source) => {
-                let stable = source.stable();
-                let monitor = Monitor::new(topology.name.clone(), Arc::clone(&pipeline), clock, stable);
+                let watched = (source.stable(), Arc::clone(source.schemas()));
+                let monitor = Monitor::new(topology.name.clone(), Arc::clone(&pipeline), watched, clock);
                 Ok(Self { pipeline, source, drain_timeout, monitor })
             }
             Err(error) => {
@@ -131,6 +132,7 @@ impl Engine {
 pub struct Monitor {
     name: String,
     pipeline: Arc<Pipeline>,
+    schemas: Arc<SchemaRegistry>,
     clock: Arc<dyn Clock>,
     stable: Arc<StableEnds>,
     began: Instant,
@@ -151,7 +153,12 @@ struct Look {
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Monitor {
-    fn new(name: String, pipeline: Arc<Pipeline>, clock: Arc<dyn Clock>, stable: Arc<StableEnds>) -> Arc<Self> {
+    fn new(
+        name: String,
+        pipeline: Arc<Pipeline>,
+        (stable, schemas): (Arc<StableEnds>, Arc<SchemaRegistry>),
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         let sinks = pipeline.sinks().len();
         let look = Look {
             at: Instant::now(),
@@ -160,7 +167,7 @@ impl Monitor {
             events_per_second: 0.0,
             rows_per_second: vec![0.0; sinks],
         };
-        Arc::new(Self { name, pipeline, clock, stable, began: Instant::now(), last: Mutex::new(look) })
+        Arc::new(Self { name, pipeline, schemas, clock, stable, began: Instant::now(), last: Mutex::new(look) })
     }
 
     fn look(&self) -> Look {
@@ -235,6 +242,7 @@ impl StatusSource for Monitor {
             memory_budget_bytes: Some(memory.limit()),
             memory_used_bytes: Some(memory.used()),
             sinks: sinks.map(|(sink, rate)| Self::sink(sink, *rate)).collect(),
+            waits: self.schemas.waits(),
             partitions: self.pipeline.ledger().view().iter().map(|view| self.partition(view, &hanging)).collect(),
         }
     }
@@ -246,6 +254,9 @@ impl StatusSource for Monitor {
         }
         if let Some(reason) = self.pipeline.dead_letter_trouble() {
             return Err(format!("dead letters: {reason}"));
+        }
+        if let Some(wait) = self.schemas.waits().into_iter().next() {
+            return Err(wait);
         }
         for sink in self.pipeline.sinks() {
             if let Some(reason) = sink.state().reason() {

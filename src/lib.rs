@@ -26,6 +26,7 @@ pub mod model;
 pub mod pipeline;
 pub mod progress;
 pub mod project;
+pub mod schema_registry;
 pub mod shutdown;
 pub mod sink;
 pub mod source;

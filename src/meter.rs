@@ -117,6 +117,22 @@ impl<'a> TopicMeter<'a> {
     }
 }
 
+/// What the schema registry is asked for.
+#[derive(Debug)]
+pub struct SchemaMeter;
+
+impl SchemaMeter {
+    /// A question was answered or failed.
+    pub fn fetched(ok: bool) {
+        counter!(name::SCHEMA_FETCHES_TOTAL, "outcome" => if ok { "ok" } else { "failed" }).increment(1);
+    }
+
+    /// So many partitions wait for a schema.
+    pub fn waiting(partitions: usize) {
+        gauge!(name::SCHEMA_WAITS).set(partitions as f64);
+    }
+}
+
 /// What one group has committed.
 #[derive(Debug)]
 pub struct CommitMeter<'a> {

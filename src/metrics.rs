@@ -1,7 +1,7 @@
 //! Every metric: name, unit and meaning, once.
 //!
 //! Counters end in `_total`; the unit is the last word before it. Labels: `topic` (Kafka's name), `partition`, `sink`
-//! (a cluster of the topology), `group`, `stage`, `state`, `reason`, `code`, `kind`.
+//! (a cluster of the topology), `group`, `stage`, `state`, `reason`, `code`, `kind`, `outcome`.
 
 use std::sync::Arc;
 
@@ -46,6 +46,10 @@ pub const LAG_OFFSETS: &str = "halcyon_lag_offsets";
 pub const LAG_SECONDS: &str = "halcyon_lag_seconds";
 /// How long the transaction at a partition's last stable offset has been open, by topic and partition; 0 is none.
 pub const TRANSACTION_OPEN_SECONDS: &str = "halcyon_transaction_open_seconds";
+/// Questions to the schema registry, by outcome (ok, failed).
+pub const SCHEMA_FETCHES_TOTAL: &str = "halcyon_schema_fetches_total";
+/// Partitions that are not read on because a schema is not there.
+pub const SCHEMA_WAITS: &str = "halcyon_schema_waits";
 /// Commits accepted, by group.
 pub const COMMITS_TOTAL: &str = "halcyon_commits_total";
 /// Commits refused, by group and code.
@@ -101,6 +105,8 @@ fn describe() {
     describe_gauge!(LAG_OFFSETS, "records between the durable end and the end of the log");
     describe_gauge!(LAG_SECONDS, "age of the last durable record while there are newer ones");
     describe_gauge!(TRANSACTION_OPEN_SECONDS, "age of the transaction at the last stable offset, 0 if there is none");
+    describe_counter!(SCHEMA_FETCHES_TOTAL, "questions to the schema registry");
+    describe_gauge!(SCHEMA_WAITS, "partitions that wait for a schema");
     describe_counter!(COMMITS_TOTAL, "commits accepted");
     describe_counter!(COMMIT_FAILURES_TOTAL, "commits refused");
     describe_counter!(REBALANCES_TOTAL, "rebalances");

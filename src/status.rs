@@ -23,6 +23,9 @@ pub struct Status {
     pub memory_budget_bytes: Option<u64>,
     /// Data in flight.
     pub memory_used_bytes: Option<u64>,
+    /// Partitions that are not read on because a schema is not there, one sentence each.
+    #[serde(default)]
+    pub waits: Vec<String>,
     /// Sinks.
     pub sinks: Vec<SinkStatus>,
     /// Partitions.
@@ -123,6 +126,9 @@ impl Status {
         for (partition, trouble) in self.troubles() {
             let _ = write!(line, " | {partition}: {trouble}");
         }
+        if let Some(wait) = self.waits.first() {
+            let _ = write!(line, " | {wait}");
+        }
         line
     }
 
@@ -172,6 +178,12 @@ impl Status {
         text.push_str(&aligned(&rows));
         for (partition, trouble) in self.troubles() {
             let _ = writeln!(text, "{partition}: {trouble}");
+        }
+        for wait in &self.waits {
+            let _ = write!(text, "\n{wait}");
+        }
+        if !self.waits.is_empty() {
+            text.push('\n');
         }
         text
     }

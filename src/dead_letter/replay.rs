@@ -15,10 +15,12 @@ use hbase::row_block::{BlockError, Column, MutationKind, RowBlock, RowBlockBuild
 use hbase::wire::cell_block;
 
 use super::{DeadLetter, LetterId};
+use crate::decode::schemas::Schemas;
 use crate::model::batch::{BadRecord, RawBatch, RawRecord, TableRows};
 use crate::progress::ledger::{Epoch, SinkSet, Ticket};
 use crate::progress::offset::{Offset, Span, TopicPartition};
 use crate::project::{Lane, LaneError, Projections};
+use crate::schema_registry::SchemaRegistry;
 use crate::topology::Topology;
 
 /// Letters of one replay, by Kafka's topic name to the lane that does them.
@@ -67,15 +69,32 @@ pub struct Replayed {
 const NO_TOPIC: &str = "the topology has no such topic any more, or no model reads it";
 const NO_PAYLOAD: &str = "its payload was too large for the dead-letter topic; read the event again from the log, with \
                           `halcyon offsets reset`";
+const NO_HEADERS: &str = "its topic's models read record headers, which letters do not keep; read the event again from \
+                          the log, with `halcyon offsets reset`";
 const NOT_CELLS: &str = "its payload is not the cells of a row";
 
 impl Replayer {
-    /// The lanes of a topology.
+    /// The lanes of a topology, with the schemas of its registry.
     ///
     /// # Errors
     /// [`LaneError`] if the topology and the program's own projections do not fit.
-    pub fn new(topology: &Topology, projections: &Projections) -> Result<Self, LaneError> {
-        Ok(Self { lanes: projections.lanes(topology)? })
+    pub fn new(topology: &Topology, projections: &Projections, schemas: &Arc<Schemas>) -> Result<Self, LaneError> {
+        Ok(Self { lanes: projections.lanes(topology, schemas)? })
+    }
+
+    /// Whether all schemas that these letters' events need are there; else the registry fetches them.
+    #[must_use]
+    pub fn is_ready(
+        &self,
+        registry: &SchemaRegistry,
+        partition: &TopicPartition,
+        letters: &[(LetterId, DeadLetter)],
+    ) -> bool {
+        let letters: Vec<&DeadLetter> = letters.iter().map(|(_, letter)| letter).collect();
+        let (Some(lane), Some(raw)) = (self.lanes.get(&*partition.topic), raw_batch(partition, &letters)) else {
+            return true;
+        };
+        registry.is_ready(partition, lane.framed(), &raw)
     }
 
     /// What becomes of letters of one partition that are all events.
@@ -84,6 +103,10 @@ impl Replayer {
             let fates = letters.iter().map(|_| Fate::Stuck(NO_TOPIC)).collect();
             return Replayed { fates, made: None, filtered: 0 };
         };
+        if !lane.headers().is_empty() {
+            let fates = letters.iter().map(|_| Fate::Stuck(NO_HEADERS)).collect();
+            return Replayed { fates, made: None, filtered: 0 };
+        }
         let mut fates: Vec<Fate> = letters
             .iter()
             .map(|(_, letter)| if letter.omitted_bytes.is_some() { Fate::Stuck(NO_PAYLOAD) } else { Fate::Good })
@@ -153,7 +176,7 @@ fn raw_batch(partition: &TopicPartition, letters: &[&DeadLetter]) -> Option<RawB
         let (key, payload) = (append(&letter.key), append(&letter.payload));
         records.push(RawRecord { offset: letter.offset, timestamp_ms: letter.timestamp_ms, key, payload });
     }
-    Some(RawBatch { partition: partition.clone(), span, records, arena })
+    Some(RawBatch { partition: partition.clone(), span, records, arena, headers: Vec::new() })
 }
 
 /// A block with the one row whose cells these are; `None` if they are none.
@@ -201,7 +224,7 @@ mod tests {
 
     fn replayer() -> Replayer {
         let loaded = load::parse("chat.toml", TOPOLOGY, &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        Replayer::new(&loaded.topology, &Projections::default()).expect("lanes")
+        Replayer::new(&loaded.topology, &Projections::default(), &Arc::default()).expect("lanes")
     }
 
     #[test]

@@ -54,7 +54,9 @@ impl ElementDecoder {
             before.push_str(&serde_json::Value::from(name).to_string());
             before.push(':');
         }
-        Self { path: path.to_owned(), decoder: Decoder::new(Format::Json, fields), before, behind }
+        let decoder =
+            Decoder::new(Format::Json, fields).expect("elements have fields of their array's path and `$index`");
+        Self { path: path.to_owned(), decoder, before, behind }
     }
 
     /// The fields of the elements.
@@ -87,7 +89,7 @@ impl ElementDecoder {
         let end = Offset(records.len().max(1) as i64);
         let partition = TopicPartition { topic: "".into(), partition: 0 };
         let span = Span::new(Offset(0), end).expect("the end is at least 1");
-        let raw = RawBatch { partition, span, records, arena };
+        let raw = RawBatch { partition, span, records, arena, headers: Vec::new() };
         let mut bad_elements = Vec::new();
         let columns = self.decoder.decode(&raw, &mut bad_elements);
         for BadRecord { record, cause, .. } in bad_elements {

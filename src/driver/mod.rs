@@ -306,7 +306,7 @@ fn raw_batch((topic, number): (&Arc<str>, i32), log: &Log, end: usize) -> Option
         records.push(RawRecord { offset: Offset(index as i64), timestamp_ms: *timestamp_ms, key, payload });
     }
     let partition = TopicPartition { topic: Arc::clone(topic), partition: number };
-    Some(RawBatch { partition, span, records, arena })
+    Some(RawBatch { partition, span, records, arena, headers: Vec::new() })
 }
 
 #[cfg(test)]

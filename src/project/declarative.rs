@@ -10,6 +10,7 @@ use arrow_select::take::take;
 use hbase::cell::ROW_BYTES_MAX;
 
 use crate::decode::events::{Events, FieldError, FieldSet};
+use crate::decode::is_of_record;
 use crate::model::each::Each;
 use crate::model::key::KeyPart;
 use crate::model::rows::Rows;
@@ -30,6 +31,8 @@ pub struct Declarative {
     when: Option<Condition>,
     /// The same over the events before they are exploded, if it reads nothing of elements.
     event_when: Option<Condition>,
+    /// Whether the condition is about the record itself, so that it applies to records without a payload too.
+    when_is_of_record: bool,
     delete_when: Option<Condition>,
     key: Vec<BoundPart>,
     version: BoundVersion,
@@ -149,6 +152,10 @@ impl Declarative {
         Ok(Self {
             name: name.to_owned(),
             when: model.when.as_ref().map(bind).transpose()?,
+            when_is_of_record: model
+                .when
+                .as_ref()
+                .is_some_and(|when| when.fields().iter().all(|(path, _)| is_of_record(path))),
             delete_when: model.delete.as_ref().map(|rule| bind(&rule.when)).transpose()?,
             layout,
             key,
@@ -192,7 +199,9 @@ impl Projection for Declarative {
         let mut built = Built::with_capacity(events.len());
         for event in 0..events.len() {
             let fault = faults.next_if(|fault| fault.event == event);
-            if wanted.is_some() && !applies(&wanted, event) {
+            let is_tombstone = events.is_tombstone(event);
+            let is_asked = wanted.is_some() && (self.when_is_of_record || !is_tombstone);
+            if is_asked && !applies(&wanted, event) {
                 continue;
             }
             report.want(origin(event));
@@ -207,7 +216,7 @@ impl Projection for Declarative {
             });
             match made {
                 Ok(version) => {
-                    let op = if applies(&deleted, event) { Op::Delete } else { Op::Put };
+                    let op = if is_tombstone || applies(&deleted, event) { Op::Delete } else { Op::Put };
                     built.push(event, &self.scratch.key, version, op);
                 }
                 Err(fault) => report.reject(source, origin(event), format!("model `{}`: {fault}", self.name)),

@@ -145,6 +145,8 @@ impl Explode {
             records: rows_of(origin).filter_map(|event| events.records().get(event).copied()).collect(),
             offsets: pick_number(events.offsets()),
             timestamps: pick_number(events.timestamps()),
+            // Without a payload there is no array: nothing explodes out of a tombstone.
+            tombstones: None,
         }
     }
 }

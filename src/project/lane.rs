@@ -1,11 +1,16 @@
 //! One lane's decoder, projections and scratch buffers: records of a topic in, encoded rows out.
 
-use crate::decode::Decoder;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::decode::events::{FieldError, FieldSet};
+use crate::decode::reading::Reading;
+use crate::decode::schemas::{Framed, SchemaId, Schemas};
+use crate::decode::{Decoder, ReadingError};
 use crate::model::batch::{BadRecord, Counts, Projected, RawBatch};
 use crate::model::schema::RowLayout;
 use crate::project::{Encoder, Projection, ProjectionError, Projections, Report};
-use crate::topology::{Format, Topology};
+use crate::topology::Topology;
 
 /// Decodes, projects, folds and encodes the batches of one lane, for one topic. `Send`, not `Sync`; reused for every
 /// batch, and the outcome of a batch does not depend on those before it.
@@ -71,6 +76,15 @@ pub enum LaneError {
         #[source]
         source: FieldError,
     },
+    /// Records of the topic do not have the fields.
+    #[error("make a lane for topic `{topic}`")]
+    Reading {
+        /// The topic's id.
+        topic: String,
+        /// Which.
+        #[source]
+        source: ReadingError,
+    },
     /// A model cannot be bound.
     #[error("make a lane for topic `{topic}`")]
     Projection {
@@ -91,12 +105,50 @@ impl Lane {
         Projections::default().lane(topology, topic_id)
     }
 
-    /// A lane for projections of one's own, over these fields of the events.
+    /// The same, with the schemas of a registry.
+    ///
+    /// # Errors
+    /// As [`Lane::new`].
+    pub fn with_schemas(topology: &Topology, topic_id: &str, schemas: &Arc<Schemas>) -> Result<Self, LaneError> {
+        Projections::default().lane_with_schemas(topology, topic_id, schemas)
+    }
+
+    /// A lane for projections of one's own, over these fields of events without a schema registry.
+    ///
+    /// # Errors
+    /// [`ReadingError`]
+    pub fn with(
+        reading: impl Into<Reading>,
+        fields: FieldSet,
+        projections: Vec<Box<dyn Projection>>,
+    ) -> Result<Self, ReadingError> {
+        Ok(Self::of(Decoder::new(reading, fields)?, projections))
+    }
+
+    /// A lane for projections of one's own.
     #[must_use]
-    pub fn with(format: Format, fields: FieldSet, projections: Vec<Box<dyn Projection>>) -> Self {
+    pub fn of(decoder: Decoder, projections: Vec<Box<dyn Projection>>) -> Self {
         let models =
             projections.into_iter().map(|projection| LaneModel { projection, encoder: Encoder::default() }).collect();
-        Self { decoder: Decoder::new(format, fields), models, report: Report::default() }
+        Self { decoder, models, report: Report::default() }
+    }
+
+    /// The names of the headers that batches must carry, by number.
+    #[must_use]
+    pub fn headers(&self) -> &[String] {
+        self.decoder.headers()
+    }
+
+    /// Which parts of a record begin with the id of a schema that is needed to read it.
+    #[must_use]
+    pub const fn framed(&self) -> Framed {
+        self.decoder.framed()
+    }
+
+    /// The ids of schemas that a batch needs and that are not there yet; while there are any, it must wait.
+    #[must_use]
+    pub fn missing_schemas(&self, raw: &RawBatch) -> BTreeSet<SchemaId> {
+        self.decoder.missing_schemas(raw)
     }
 
     /// The layouts of the tables that it writes.
@@ -109,7 +161,7 @@ impl Lane {
     ///
     /// # Panics
     /// If the batch holds more than 2 GiB of payloads, or becomes more than 4 GiB of cells. Sources close batches at a
-    /// small fraction of that.
+    /// small fraction of that. Or if there are [`Lane::missing_schemas`]: its records must wait, they are not bad.
     pub fn project(&mut self, raw: &RawBatch) -> Projected {
         let mut bad = Vec::new();
         let events = self.decoder.decode(raw, &mut bad);
@@ -129,7 +181,9 @@ impl Lane {
                 tables.push(encoded.rows);
             }
         }
-        counts.filtered = self.report.filtered();
+        // Records that are no event and not bad either were skipped by the decoder.
+        let skipped = raw.records.len() - events.len() - bad.len();
+        counts.filtered = self.report.filtered() + skipped as u64;
         bad.append(&mut self.report.bad);
         Projected { tables, bad: one_per_record(bad), counts }
     }

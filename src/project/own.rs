@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use crate::decode::Decoder;
 use crate::decode::events::FieldSet;
+use crate::decode::schemas::Schemas;
 use crate::model::field::Field;
 use crate::project::{Declarative, Lane, LaneError, Projection};
 use crate::topology::Topology;
@@ -59,8 +62,21 @@ impl Projections {
     /// # Errors
     /// [`LaneError`] if there is no such topic, nothing reads it, or its readers disagree about a field.
     pub fn lane(&self, topology: &Topology, topic_id: &str) -> Result<Lane, LaneError> {
+        self.lane_with_schemas(topology, topic_id, &Arc::default())
+    }
+
+    /// The same, with the schemas of a registry.
+    ///
+    /// # Errors
+    /// As [`Projections::lane`].
+    pub fn lane_with_schemas(
+        &self,
+        topology: &Topology,
+        topic_id: &str,
+        schemas: &Arc<Schemas>,
+    ) -> Result<Lane, LaneError> {
         let topic_name = || topic_id.to_owned();
-        let topic = topology.topics.get(topic_id).ok_or_else(|| LaneError::UnknownTopic { topic: topic_name() })?;
+        let reading = topology.reading(topic_id).ok_or_else(|| LaneError::UnknownTopic { topic: topic_name() })?;
         let fields = self.fields(topology, topic_id)?;
         let mut projections: Vec<Box<dyn Projection>> = Vec::new();
         for (name, model) in topology.models.iter().filter(|(_, model)| model.topic == topic_id) {
@@ -80,21 +96,23 @@ impl Projections {
         if projections.is_empty() {
             return Err(LaneError::NoModel { topic: topic_name() });
         }
-        Ok(Lane::with(topic.format, fields, projections))
+        let decoder = Decoder::with_schemas(&reading, fields, Arc::clone(schemas));
+        let decoder = decoder.map_err(|source| LaneError::Reading { topic: topic_name(), source })?;
+        Ok(Lane::of(decoder, projections))
     }
 
-    /// All lanes, by Kafka's topic name.
+    /// All lanes, by Kafka's topic name, with the schemas of a registry.
     ///
     /// # Errors
     /// As [`Projections::lane`]; so is a projection that the topology does not name.
-    pub fn lanes(&self, topology: &Topology) -> Result<BTreeMap<String, Lane>, LaneError> {
+    pub fn lanes(&self, topology: &Topology, schemas: &Arc<Schemas>) -> Result<BTreeMap<String, Lane>, LaneError> {
         if let Some(lost) = self.own.iter().find(|own| !topology.projections.contains_key(&own.name)) {
             return Err(LaneError::NotNamed { name: lost.name.clone() });
         }
         let mut lanes = BTreeMap::new();
         for id in self.topics(topology) {
             let Some(topic) = topology.topics.get(&id) else { continue };
-            lanes.insert(topic.name.clone(), self.lane(topology, &id)?);
+            lanes.insert(topic.name.clone(), self.lane_with_schemas(topology, &id, schemas)?);
         }
         Ok(lanes)
     }

@@ -13,7 +13,8 @@ use crate::model::key::{Direction, Extent, KeyColumn, KeyPart, Order, RowKey};
 use crate::model::schema::{DELETED_QUALIFIER, DeleteMode};
 use crate::model::version::VersionRule;
 use crate::topology::{
-    Cluster, DeadLetter, DeadLetterStore, GroupProtocol, Model, Setting, Start, Table, TokenSource, Topic, Topology,
+    Cluster, DeadLetter, DeadLetterStore, Envelope, Format, GroupProtocol, Model, NullPayload, PayloadSchema, Reading,
+    Setting, Start, Table, TokenSource, Topic, Topology,
 };
 
 impl Topology {
@@ -37,6 +38,13 @@ impl Topology {
         entry(&mut text, 1, "group", &format!("{} (membership{protocol})", self.name));
         for (id, topic) in &self.topics {
             self.describe_topic(&mut text, id, topic);
+        }
+        if let Some(registry) = &self.schema_registry {
+            line(&mut text, 0, "\nschema registry");
+            entry(&mut text, 1, "urls", &registry.urls.join(", "));
+            if let Some(user) = &registry.user {
+                entry(&mut text, 1, "user", &shown(user));
+            }
         }
         for (name, cluster) in &self.clusters {
             line(&mut text, 0, &format!("\nsink {name}"));
@@ -75,7 +83,10 @@ impl Topology {
         entry(text, 1, "topic", &topic.name);
         entry(text, 1, "start", &start(topic));
         line(text, 0, &format!("  -> decode {id}"));
-        entry(text, 2, "format", "json");
+        entry(text, 2, "format", topic.format.name());
+        if let Some(reading) = self.reading(id) {
+            describe_reading(text, &reading);
+        }
         let fields = self.fields(id).unwrap_or_default();
         let fields = fields.all().iter().map(|field| {
             let quoted = if field.quoted_number { " (or quoted)" } else { "" };
@@ -158,7 +169,7 @@ impl Topology {
         for (index, (id, topic)) in self.topics.iter().enumerate() {
             let source = vec![format!("source {id}"), topic.name.clone(), format!("group {}", self.name)];
             nodes.push(Node { id: format!("source_{index}"), label: source });
-            nodes.push(Node { id: format!("decode_{index}"), label: vec![format!("decode {id}"), "json".to_owned()] });
+            nodes.push(Node { id: format!("decode_{index}"), label: vec![format!("decode {id}"), decoding(topic)] });
         }
         for (index, (name, model)) in self.models.iter().enumerate() {
             let label = vec![
@@ -243,6 +254,44 @@ fn start(topic: &Topic) -> String {
             format!("offsets {}", offsets.collect::<Vec<_>>().join(", "))
         }
         Some(Start::Sink(sink)) => format!("the offsets of sink {sink}"),
+    }
+}
+
+/// What a topic says about its records beside their format.
+fn describe_reading(text: &mut String, reading: &Reading) {
+    if reading.envelope != Envelope::None {
+        entry(text, 2, "envelope", reading.envelope.name());
+    }
+    if reading.key_format != Format::Raw {
+        entry(text, 2, "keys", reading.key_format.name());
+    }
+    match &reading.schema {
+        PayloadSchema::Registry if !reading.format.needs_schema() => {}
+        schema => entry(text, 2, "schema", &schema_source(schema)),
+    }
+    match reading.null_payload {
+        NullPayload::Delete => entry(text, 2, "nulls", "delete the row that the record's key names"),
+        NullPayload::Skip => entry(text, 2, "nulls", "are skipped"),
+        NullPayload::Bad => {}
+    }
+}
+
+fn schema_source(schema: &PayloadSchema) -> String {
+    match schema {
+        PayloadSchema::Registry => "by id from the registry".to_owned(),
+        PayloadSchema::RegistryAndReader(path, _) => {
+            format!("by id from the registry, read with {}", path.display())
+        }
+        PayloadSchema::Avro(path, _) => format!("always {}", path.display()),
+        PayloadSchema::Protobuf(path, _, message) => format!("always {message} of {}", path.display()),
+    }
+}
+
+/// Format and envelope in a few words.
+fn decoding(topic: &Topic) -> String {
+    match topic.envelope {
+        Envelope::None => topic.format.name().to_owned(),
+        envelope => format!("{} in {}", topic.format.name(), envelope.name()),
     }
 }
 

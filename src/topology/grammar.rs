@@ -4,13 +4,17 @@ use crate::model::expression::Unfit;
 use crate::model::field::FieldType;
 use crate::model::key::{Direction, Order};
 use crate::model::schema::DeleteMode;
-use crate::topology::{Bloom, Compression, Format, GroupProtocol};
+use crate::topology::{Bloom, Compression, Envelope, Format, GroupProtocol, NullPayload};
 use hbase::mutation::Durability;
 use hbase::security::Protection;
 
+pub(super) const ROOT: &[&str] =
+    &["name", "kafka", "topic", "model", "projection", "table", "cluster", "dead_letter", "schema_registry"];
 pub(super) const KAFKA: &[&str] = &["brokers", "properties", "group_protocol", "oauth_token"];
-pub(super) const TOPIC: &[&str] = &["name", "format", "start", "start_margin", "quoted_numbers"];
-pub(super) const ROOT: &[&str] = &["name", "kafka", "topic", "model", "projection", "table", "cluster", "dead_letter"];
+pub(super) const TOPIC: &[&str] =
+    &["name", "format", "key_format", "envelope", "null_payload", "schema", "start", "start_margin", "quoted_numbers"];
+pub(super) const PAYLOAD_SCHEMA: &[&str] = &["file", "message", "reader"];
+pub(super) const SCHEMA_REGISTRY: &[&str] = &["urls", "user", "password", "ca"];
 pub(super) const MODEL: &[&str] = &["topic", "table", "each", "key", "version", "when", "delete", "columns"];
 pub(super) const PROJECTION: &[&str] = &["topic", "table"];
 pub(super) const SALT_PART: &[&str] = &["salt", "buckets", "as"];
@@ -37,7 +41,12 @@ pub(super) const BUDGET: &[&str] = &["minimum", "share"];
 
 pub(super) const GROUP_PROTOCOLS: &[(&str, GroupProtocol)] =
     &[("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
-pub(super) const FORMATS: &[(&str, Format)] = &[("json", Format::Json)];
+pub(super) const FORMATS: &[(&str, Format)] =
+    &[("json", Format::Json), ("avro", Format::Avro), ("protobuf", Format::Protobuf), ("raw", Format::Raw)];
+pub(super) const ENVELOPES: &[(&str, Envelope)] =
+    &[("none", Envelope::None), ("debezium", Envelope::Debezium), ("cloudevents", Envelope::CloudEvents)];
+pub(super) const NULL_PAYLOADS: &[(&str, NullPayload)] =
+    &[("delete", NullPayload::Delete), ("skip", NullPayload::Skip), ("bad", NullPayload::Bad)];
 pub(super) const ORDERS: &[(&str, Order)] = &[("ascending", Order::Ascending), ("descending", Order::Descending)];
 pub(super) const DELETE_MODES: &[(&str, DeleteMode)] =
     &[("tombstone", DeleteMode::Tombstone), ("marker", DeleteMode::Marker)];

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::topology::format::{self, Said};
 use crate::topology::kafka_security::{self, is_secret};
 use crate::topology::load::Environment;
 use crate::topology::source::{Node, Section};
@@ -186,8 +187,7 @@ fn is_address(text: &str) -> bool {
 pub(super) fn topic(node: &Node<'_>) -> Option<Topic> {
     let section = node.section(grammar::TOPIC)?;
     let name = section.require("name", "the topic's name in Kafka").and_then(|node| kafka_name(&node));
-    let format = section.require("format", "how payloads are read: \"json\"");
-    let format = format.and_then(|node| node.choose(grammar::FORMATS));
+    let format = format::read(&section);
     let start = match section.get("start") {
         None => Some(None),
         Some(node) => start(&node).map(Some),
@@ -200,7 +200,18 @@ pub(super) fn topic(node: &Node<'_>) -> Option<Topic> {
     for element in section.get("quoted_numbers").and_then(|node| node.list()).unwrap_or_default() {
         quoted_numbers.extend(element.string().map(str::to_owned));
     }
-    Some(Topic { name: name?, format: format?, start: start?, start_margin: start_margin?, quoted_numbers })
+    let Said { format, key_format, envelope, null_payload, schema } = format?;
+    Some(Topic {
+        name: name?,
+        format,
+        key_format,
+        envelope,
+        null_payload,
+        schema,
+        start: start?,
+        start_margin: start_margin?,
+        quoted_numbers,
+    })
 }
 
 /// `0s`, `90s`, `30m`, `12h`, `30d`.

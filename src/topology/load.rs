@@ -16,7 +16,8 @@ use crate::topology::source::{Log, Node, Source};
 use crate::topology::table::{TableDraft, default_table};
 use crate::topology::uses::{FieldUses, Use};
 use crate::topology::{
-    Cluster, Model, OwnProjection, Start, Table, Topic, Topology, cluster, grammar, kafka, model, suggest, table,
+    Cluster, Model, OwnProjection, Start, Table, Topic, Topology, cluster, format, grammar, kafka, model,
+    schema_registry, suggest, table,
 };
 
 /// Files with test cases stand beside topology files and are none.
@@ -152,7 +153,7 @@ impl<'a> Parts<'a> {
                 "projection" => &mut self.projections,
                 "table" => &mut self.tables,
                 "cluster" => &mut self.clusters,
-                "name" | "kafka" | "dead_letter" => {
+                "name" | "kafka" | "dead_letter" | "schema_registry" => {
                     insert(&mut self.single, name, node);
                     continue;
                 }
@@ -199,11 +200,20 @@ impl<'a> Parts<'a> {
         let clusters = self.clusters(environment);
         let topics = self.topics();
         self.check_starts(&topics);
+        let registry = match self.single.get("schema_registry") {
+            None => Some(None),
+            Some(node) => schema_registry::schema_registry(node, environment).map(Some),
+        };
         let models = self.models(&topics);
         let projections = self.projections(&models);
         let tables = self.tables(&models, &projections);
-        let (name, kafka, dead_letter) = (name?, kafka?, dead_letter?);
-        Some(Topology { name, kafka, topics, models, projections, clusters, tables, dead_letter })
+        let (name, kafka, dead_letter, schema_registry) = (name?, kafka?, dead_letter?, registry?);
+        let topology =
+            Topology { name, kafka, topics, models, projections, clusters, tables, dead_letter, schema_registry };
+        for (id, node) in &self.topics {
+            format::check_topic(&topology, id, node);
+        }
+        Some(topology)
     }
 
     fn clusters(&self, environment: Environment<'_>) -> BTreeMap<String, Cluster> {
@@ -269,6 +279,11 @@ impl<'a> Parts<'a> {
             .iter()
             .map(|(topic, drafts)| (*topic, field_types(&drafts.iter().map(|draft| &draft.uses).collect::<Vec<_>>())))
             .collect();
+        for (id, drafts) in &by_topic {
+            if let (Some(topic), Some(types)) = (topics.get(*id), types.get(id)) {
+                format::check_fields(topic, types, drafts);
+            }
+        }
         let mut models = BTreeMap::new();
         for (id, draft) in &drafts {
             let Some((topic, _)) = &draft.topic else { continue };

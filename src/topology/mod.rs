@@ -6,6 +6,7 @@ mod condition;
 mod describe;
 mod expression;
 mod fit;
+mod format;
 mod grammar;
 mod kafka;
 mod kafka_security;
@@ -14,6 +15,7 @@ pub mod mistake;
 mod model;
 mod row_key;
 pub mod schema;
+mod schema_registry;
 pub mod setting;
 mod source;
 mod suggest;
@@ -33,6 +35,7 @@ use crate::model::predicate::Predicate;
 use crate::model::schema::{DeleteMode, LayoutError, ModelColumn, RowLayout};
 use crate::model::version::VersionRule;
 
+pub use crate::decode::reading::{Envelope, Format, NullPayload, PayloadSchema, Reading};
 pub use crate::topology::schema::schema;
 
 /// Everything a topology file declares, checked.
@@ -54,6 +57,8 @@ pub struct Topology {
     pub tables: BTreeMap<String, Table>,
     /// Where bad events go.
     pub dead_letter: DeadLetter,
+    /// Where schemas are found, if a topic needs any.
+    pub schema_registry: Option<SchemaRegistry>,
 }
 
 /// How to reach Kafka.
@@ -117,6 +122,14 @@ pub struct Topic {
     pub name: String,
     /// How payloads are read.
     pub format: Format,
+    /// How record keys are read.
+    pub key_format: Format,
+    /// What is around the data of an event.
+    pub envelope: Envelope,
+    /// What a null payload means; `None` follows from the rest, see [`Topology::reading`].
+    pub null_payload: Option<NullPayload>,
+    /// Where the schemas of payloads come from.
+    pub schema: PayloadSchema,
     /// Where a sink without committed offsets starts; `None` means it refuses to start.
     pub start: Option<Start>,
     /// How much earlier than a time of `start` is read, because records do not come in the order of their times.
@@ -125,11 +138,17 @@ pub struct Topic {
     pub quoted_numbers: BTreeSet<String>,
 }
 
-/// Payload formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object a record.
-    Json,
+/// A Confluent-compatible schema registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaRegistry {
+    /// Its addresses, `http://` or `https://`; each is asked until one answers.
+    pub urls: Vec<String>,
+    /// The user of basic authentication.
+    pub user: Option<Setting>,
+    /// The user's password.
+    pub password: Option<Setting>,
+    /// Certificates of the authorities that its certificate must lead to.
+    pub ca: Option<PathBuf>,
 }
 
 /// Where a sink without committed offsets starts.
@@ -273,6 +292,24 @@ impl Bloom {
 }
 
 impl Topology {
+    /// How the records of a topic are read. If the topic does not say what a null payload means, it is the deletion of
+    /// the row that the record's key names if the rows of all of the topic's models can be found by it; with Debezium,
+    /// whose deletions have an event of their own, it means nothing; else it is a bad record.
+    #[must_use]
+    pub fn reading(&self, topic_id: &str) -> Option<Reading> {
+        let topic = self.topics.get(topic_id)?;
+        let mut models = self.models.values().filter(|model| model.topic == topic_id).peekable();
+        let implied = match topic.envelope {
+            Envelope::Debezium => NullPayload::Skip,
+            Envelope::None | Envelope::CloudEvents => {
+                let has_models = models.peek().is_some();
+                let by_record = has_models && models.all(|model| format::field_of_payload(model).is_none());
+                if by_record { NullPayload::Delete } else { NullPayload::Bad }
+            }
+        };
+        Some(topic.reading(topic.null_payload.unwrap_or(implied)))
+    }
+
     /// The fields that are decoded from the events of a topic: those that its models read.
     ///
     /// # Errors

@@ -17,6 +17,8 @@ mod tests {
         ("root", grammar::ROOT),
         ("kafka", grammar::KAFKA),
         ("topic", grammar::TOPIC),
+        ("payload_schema", grammar::PAYLOAD_SCHEMA),
+        ("schema_registry", grammar::SCHEMA_REGISTRY),
         ("model", grammar::MODEL),
         ("projection", grammar::PROJECTION),
         ("salt_part", grammar::SALT_PART),
@@ -74,6 +76,9 @@ mod tests {
         };
         assert_eq!(values("kafka", "group_protocol"), names(grammar::GROUP_PROTOCOLS));
         assert_eq!(values("topic", "format"), names(grammar::FORMATS));
+        assert_eq!(values("topic", "key_format"), names(grammar::FORMATS));
+        assert_eq!(values("topic", "envelope"), names(grammar::ENVELOPES));
+        assert_eq!(values("topic", "null_payload"), names(grammar::NULL_PAYLOADS));
         assert_eq!(values("column_part", "order"), names(grammar::ORDERS));
         assert_eq!(values("delete", "as"), names(grammar::DELETE_MODES));
         assert_eq!(values("column", "unfit"), names(grammar::UNFITS));
@@ -94,8 +99,14 @@ mod tests {
         for key in SECTIONS.iter().flat_map(|(_, keys)| *keys) {
             assert!(readme.contains(&format!("`{key}`")), "`{key}` is not explained");
         }
-        for (value, _) in grammar::TYPES {
+        let formats = grammar::FORMATS.iter().map(|(name, _)| *name);
+        let envelopes = grammar::ENVELOPES.iter().map(|(name, _)| *name);
+        let nulls = grammar::NULL_PAYLOADS.iter().map(|(name, _)| *name);
+        for value in grammar::TYPES.iter().map(|(name, _)| *name) {
             assert!(readme.contains(&format!("`{value}`")), "`{value}` is not explained");
+        }
+        for value in formats.chain(envelopes).chain(nulls) {
+            assert!(readme.contains(&format!("`\"{value}\"`")), "\"{value}\" is not explained");
         }
     }
 

@@ -5,4 +5,5 @@ mod cases;
 mod dead_letters;
 mod groups;
 mod own_projection;
+mod schema_registry;
 mod several_topics;

@@ -22,6 +22,7 @@ use crate::memory::Memory;
 use crate::model::batch::BadRecord;
 use crate::progress::offset::TopicPartition;
 use crate::project::Projections;
+use crate::schema_registry::SchemaRegistry;
 use crate::sink::hbase::HBaseSink;
 use crate::sink::{Batch, PoisonRow, Sink, SinkError};
 use crate::topology::Topology;
@@ -39,6 +40,7 @@ type Letter = (LetterId, DeadLetter);
 struct Replay<'a> {
     args: &'a DeadLetterReplay,
     replayer: Replayer,
+    registry: Arc<SchemaRegistry>,
     /// Sinks that are written; in a dry run nothing is.
     sinks: Vec<Arc<dyn Sink>>,
     /// Where marks and new letters go; in a dry run nowhere.
@@ -72,8 +74,12 @@ pub fn run(args: &DeadLetterReplay, projections: &Projections) -> anyhow::Result
         true => (Vec::new(), None),
         false => (sinks(&topology, &names), Some(DeadLetters::open(&topology.dead_letter.to, &topology.kafka)?)),
     };
-    let replayer = Replayer::new(&topology, projections).context("prepare the read models")?;
-    let mut replay = Replay { args, replayer, sinks, store, memory: Memory::new(u64::MAX), totals: Totals::default() };
+    let registry = Arc::new(SchemaRegistry::default());
+    let fetching = topology.schema_registry.as_ref().map(|from| registry.fetch_from(from, runtime.handle()));
+    let _fetching = fetching.transpose().context("prepare the schema registry's client")?;
+    let replayer = Replayer::new(&topology, projections, registry.schemas()).context("prepare the read models")?;
+    let (memory, totals) = (Memory::new(u64::MAX), Totals::default());
+    let mut replay = Replay { args, replayer, registry, sinks, store, memory, totals };
     let mut group = Group::default();
     let mut failed = None;
     each_letter(&reader, &mut |id, letter| {
@@ -141,7 +147,11 @@ impl Replay<'_> {
         let Some((_, first)) = group.letters.first() else { return Ok(()) };
         let replayed = match first.row {
             Some(_) => Replayer::row(first),
-            None => self.replayer.events(&first.partition.clone(), &group.letters),
+            None => {
+                let partition = first.partition.clone();
+                self.await_schemas(&partition, &group.letters).await?;
+                self.replayer.events(&partition, &group.letters)
+            }
         };
         self.totals.letters += group.letters.len() as u64;
         self.totals.filtered += replayed.filtered;
@@ -180,6 +190,18 @@ impl Replay<'_> {
         if let Some(store) = &self.store {
             store.store(&letters).await.context("store the letters that are still bad")?;
             store.mark(&marks).await.context("mark the letters that are done")?;
+        }
+        Ok(())
+    }
+
+    async fn await_schemas(&self, partition: &TopicPartition, letters: &[Letter]) -> anyhow::Result<()> {
+        let began = tokio::time::Instant::now();
+        while !self.replayer.is_ready(&self.registry, partition, letters) {
+            if began.elapsed() >= Duration::from_millis(self.args.patience_ms) {
+                let wait = self.registry.waits().into_iter().next().unwrap_or_default();
+                anyhow::bail!("{wait}; what is marked is done, replay again for the rest");
+            }
+            tokio::time::sleep(PAUSE_MIN).await;
         }
         Ok(())
     }

@@ -194,7 +194,8 @@ async fn backfill(topology: &Topology, layout: &RowLayout, path: &Path, story: &
         let rows = rows?;
         let end = Offset(next.0 + rows.batch().num_rows() as i64);
         let Some(span) = Span::new(next, end) else { continue };
-        let raw = RawBatch { partition: split.clone(), span, records: Vec::new(), arena: Vec::new() };
+        let raw =
+            RawBatch { partition: split.clone(), span, records: Vec::new(), arena: Vec::new(), headers: Vec::new() };
         let ticket = pipeline.ledger().begin(&split, epoch, span)?;
         let encoded = encode_rows(&rows, layout)?;
         let charge = pipeline.memory().charge(encoded.rows.block.bytes().len() as u64);

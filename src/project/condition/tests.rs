@@ -41,9 +41,10 @@ fn events(all: &[Event]) -> Events {
         span: Span::new(Offset(0), Offset(1 + all.len() as i64)).expect("not empty"),
         records,
         arena,
+        headers: Vec::new(),
     };
     let mut bad = Vec::new();
-    let events = Decoder::new(Format::Json, fields).decode(&raw, &mut bad);
+    let events = Decoder::new(Format::Json, fields).expect("JSON has all fields").decode(&raw, &mut bad);
     assert_eq!(bad, []);
     events
 }

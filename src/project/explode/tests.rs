@@ -159,6 +159,7 @@ fn events() -> impl Strategy<Value = Vec<Record>> {
     let element = prop_oneof![
         (0..4_u32, "[ab]?").prop_map(|(id, nick)| format!("{{\"id\":{id},\"nick\":\"{nick}\"}}")),
         Just("{\"id\":-1}".to_owned()),
+        Just("{\"nick\":\"no id\"}".to_owned()),
         Just("7".to_owned()),
     ];
     let array = prop_oneof![
@@ -166,7 +167,12 @@ fn events() -> impl Strategy<Value = Vec<Record>> {
         1 => Just("null".to_owned()),
         1 => Just("true".to_owned()),
     ];
-    proptest::collection::vec(array.prop_map(|array| event(&array)), 0..10)
+    // Events differ in what their elements repeat, so that an element of another event shows.
+    let event = (array, 0..3_u32, 0..5_u32, "[xy]").prop_map(|(members, room, version, title)| {
+        let room = format!("{{\"id\":{room},\"title\":\"{title}\",\"members\":{members}}}");
+        Record::text("t", &format!("{{\"type\":\"members\",\"v\":{version},\"room\":{room}}}"))
+    });
+    proptest::collection::vec(event, 0..10)
 }
 
 proptest! {

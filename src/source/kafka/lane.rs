@@ -1,14 +1,15 @@
 //! One partition between librdkafka's queue and the CPU pool: records gather in an open batch until it is closed.
 
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::context::Context;
-use super::queue::{Entry, PartitionQueue};
+use super::queue::{Entry, Headers, PartitionQueue};
 use crate::memory::{Charge, Memory};
-use crate::model::batch::{RawBatch, RawRecord};
+use crate::model::batch::{RawBatch, RawHeader, RawRecord};
 use crate::progress::ledger::Epoch;
 use crate::progress::offset::{Offset, Span, TopicPartition};
 
@@ -38,6 +39,8 @@ pub(super) struct Lane {
     /// Where the batch that was closed last begins.
     closed: Offset,
     open: Option<Open>,
+    /// Names of the headers that are carried, by number.
+    headers: Arc<[CString]>,
 }
 
 struct Open {
@@ -62,7 +65,17 @@ impl Lane {
         next: Offset,
         worker: usize,
     ) -> Self {
-        Self { partition, epoch, worker, queue, next, closed: next, open: None }
+        Self { partition, epoch, worker, queue, next, closed: next, open: None, headers: Arc::default() }
+    }
+
+    /// The same, carrying these headers.
+    pub(super) fn with_headers(self, headers: Arc<[CString]>) -> Self {
+        Self { headers, ..self }
+    }
+
+    /// The records of the open batch.
+    pub(super) fn open(&self) -> Option<&RawBatch> {
+        self.open.as_ref().map(|open| &open.raw)
     }
 
     /// The next offset to read.
@@ -72,13 +85,13 @@ impl Lane {
 
     /// Moves what the queue holds into the open batch. Does not wait.
     pub(super) fn fill(&mut self, memory: &Arc<Memory>, now: Instant) -> Filled {
-        let Self { queue, next, open, partition, .. } = self;
+        let Self { queue, next, open, partition, headers: carried, .. } = self;
         let mut filled = Filled::default();
         filled.entries = queue.consume(|entry| match entry {
             Entry::Error(code) => filled.error = Some(code),
             // Read once before a seek: it is in an earlier batch.
             Entry::Record { offset, .. } if offset < *next => {}
-            Entry::Record { offset, timestamp_ms, key, payload } => {
+            Entry::Record { offset, timestamp_ms, key, payload, headers } => {
                 let open = open.get_or_insert_with(|| Open {
                     raw: empty(partition, *next),
                     charge: memory.charge(0),
@@ -86,6 +99,9 @@ impl Lane {
                 });
                 let key = key.map(|bytes| append(&mut open.raw.arena, bytes));
                 let payload = payload.map(|bytes| append(&mut open.raw.arena, bytes));
+                if !carried.is_empty() {
+                    carry(&mut open.raw, headers, carried);
+                }
                 open.raw.records.push(RawRecord { offset, timestamp_ms, key, payload });
                 *next = Offset(offset.0 + 1);
             }
@@ -138,7 +154,17 @@ impl Lane {
 /// A batch without records that starts at `start`; its span is set when it is closed.
 fn empty(partition: &TopicPartition, start: Offset) -> RawBatch {
     let span = Span::new(start, Offset(start.0 + 1)).expect("one offset is not empty");
-    RawBatch { partition: partition.clone(), span, records: Vec::new(), arena: Vec::new() }
+    RawBatch { partition: partition.clone(), span, records: Vec::new(), arena: Vec::new(), headers: Vec::new() }
+}
+
+/// Copies the headers of the record that comes next.
+fn carry(raw: &mut RawBatch, headers: Headers<'_>, carried: &[CString]) {
+    for (number, name) in carried.iter().enumerate() {
+        if let Some(value) = headers.last(name) {
+            let value = value.map(|bytes| append(&mut raw.arena, bytes));
+            raw.headers.push(RawHeader { record: raw.records.len() as u32, number: number as u16, value });
+        }
+    }
 }
 
 /// Appends bytes to the arena. The arena stays far below 4 GiB: a batch is closed at its byte limit, and one look adds

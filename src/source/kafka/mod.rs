@@ -48,6 +48,7 @@ use crate::kafka::trouble::Trouble;
 use crate::kafka::{ConfigError, Role, client_config};
 use crate::pipeline::Pipeline;
 use crate::project::{LaneError, Projections};
+use crate::schema_registry::{ClientError, Fetching, SchemaRegistry};
 use crate::topology::{Start, Topology};
 
 /// How this process reads.
@@ -118,6 +119,9 @@ pub enum SourceError {
     /// A topic's lane cannot be made.
     #[error("prepare the read models")]
     Lane(#[source] LaneError),
+    /// The schema registry cannot be asked.
+    #[error("prepare the schema registry")]
+    SchemaRegistry(#[source] ClientError),
     /// A thread could not be started.
     #[error("start a thread")]
     Thread(#[source] std::io::Error),
@@ -128,6 +132,8 @@ pub struct KafkaSource {
     control: Arc<Control>,
     committer: Arc<Committer>,
     pipeline: Arc<Pipeline>,
+    schemas: Arc<SchemaRegistry>,
+    fetching: Option<Fetching>,
     stop_commits: Sender<()>,
     threads: Vec<JoinHandle<()>>,
     stable: Arc<StableEnds>,
@@ -154,9 +160,13 @@ impl KafkaSource {
     ) -> Result<Self, SourceError> {
         let sinks: Vec<Arc<str>> = pipeline.ledger().sinks().to_vec();
         let stores = sinks.iter().map(|sink| store(topology, sink)).collect::<Result<Vec<_>, _>>()?;
+        let schemas = Arc::new(SchemaRegistry::default());
+        let fetching = topology.schema_registry.as_ref().map(|registry| schemas.fetch_from(registry, &runtime));
+        let fetching = fetching.transpose().map_err(SourceError::SchemaRegistry)?;
         let lanes = (0..settings.workers.max(1))
-            .map(|_| projections.lanes(topology).map_err(SourceError::Lane))
+            .map(|_| projections.lanes(topology, schemas.schemas()).map_err(SourceError::Lane))
             .collect::<Result<Vec<_>, _>>()?;
+        let needs = lanes.first().map(work::needs).unwrap_or_default();
         let topics: Vec<String> = lanes.first().map(|lanes| lanes.keys().cloned().collect()).unwrap_or_default();
         let partitions = await_topics(topology, &topics, stores.first(), settings.connect_timeout)?;
 
@@ -190,6 +200,9 @@ impl KafkaSource {
             runtime,
             lanes: Vec::new(),
             granted: BTreeSet::new(),
+            needs,
+            schemas: Arc::clone(&schemas),
+            unready: BTreeSet::new(),
             waiting: BTreeMap::new(),
             turn: 0,
             positions_asked: Instant::now(),
@@ -206,13 +219,19 @@ impl KafkaSource {
         })?);
         threads.push(spawn("kafka-watch", move || watch.run(&ended))?);
         threads.push(spawn("kafka-poll", move || reader.run())?);
-        Ok(Self { control, committer, pipeline, stop_commits, threads, stable })
+        Ok(Self { control, committer, pipeline, schemas, fetching, stop_commits, threads, stable })
     }
 
     /// Transactions that are open for too long: nothing behind them can be read.
     #[must_use]
     pub fn stable(&self) -> Arc<StableEnds> {
         Arc::clone(&self.stable)
+    }
+
+    /// The schemas of the run, and who waits for which.
+    #[must_use]
+    pub const fn schemas(&self) -> &Arc<SchemaRegistry> {
+        &self.schemas
     }
 
     /// Whether the group has given this process its share.
@@ -251,8 +270,8 @@ impl KafkaSource {
         }
         self.control.set_phase(Phase::Leaving);
         let left = self.wait(Control::has_left, patience).await;
-        let Self { committer, stop_commits, threads, .. } = self;
-        drop((committer, stop_commits));
+        let Self { committer, stop_commits, fetching, threads, .. } = self;
+        drop((committer, stop_commits, fetching));
         if left {
             // The consumer closes when its last holder is gone; that can take librdkafka a while, and never for ever.
             let join = move || threads.into_iter().all(|thread| thread.join().is_ok());

@@ -10,14 +10,15 @@
 //! 3. A message is destroyed exactly once, and nothing borrowed from it leaves the call.
 #![expect(unsafe_code, reason = "rust-rdkafka has no batch call; every block states why it is sound")]
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use rdkafka::bindings::{
-    rd_kafka_consume_batch_queue, rd_kafka_message_destroy, rd_kafka_message_t, rd_kafka_message_timestamp,
-    rd_kafka_queue_destroy, rd_kafka_queue_forward, rd_kafka_queue_get_partition, rd_kafka_queue_t,
-    rd_kafka_resp_err_t, rd_kafka_timestamp_type_t,
+    rd_kafka_consume_batch_queue, rd_kafka_header_get_last, rd_kafka_message_destroy, rd_kafka_message_headers,
+    rd_kafka_message_t, rd_kafka_message_timestamp, rd_kafka_queue_destroy, rd_kafka_queue_forward,
+    rd_kafka_queue_get_partition, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_timestamp_type_t,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::RDKafkaErrorCode;
@@ -46,9 +47,39 @@ pub(super) enum Entry<'a> {
         key: Option<&'a [u8]>,
         /// The payload, if any.
         payload: Option<&'a [u8]>,
+        /// The headers; nothing is done for them until one is asked for.
+        headers: Headers<'a>,
     },
     /// An error of the partition. The partition must be sought before the next call.
     Error(RDKafkaErrorCode),
+}
+
+/// The headers of a record.
+#[derive(Clone, Copy)]
+pub(super) struct Headers<'a> {
+    message: *mut rd_kafka_message_t,
+    entry: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Headers<'a> {
+    /// The value of the last header with this name: `None` if there is none, `Some(None)` if it is null.
+    pub(super) fn last(self, name: &CStr) -> Option<Option<&'a [u8]>> {
+        let mut list = ptr::null_mut();
+        // SAFETY: the message is live while the entry is (`'a`), and there is a place to write the list to, which stays
+        // the message's own.
+        let found = unsafe { rd_kafka_message_headers(self.message, &raw mut list) };
+        if found != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        let (mut value, mut length) = (ptr::null::<c_void>(), 0);
+        // SAFETY: a live list, a C string, and places to write pointer and length to.
+        let found = unsafe { rd_kafka_header_get_last(list, name.as_ptr(), &raw mut value, &raw mut length) };
+        if found != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        // SAFETY: librdkafka gives pointer and length of a value that lives as long as the message.
+        Some(unsafe { bytes(value.cast(), length) })
+    }
 }
 
 impl<C: ConsumerContext + 'static> PartitionQueue<C> {
@@ -118,6 +149,7 @@ impl MessageGuard {
             key: unsafe { bytes(message.key.cast(), message.key_len) },
             // SAFETY: as above.
             payload: unsafe { bytes(message.payload.cast(), message.len) },
+            headers: Headers { message: self.0, entry: PhantomData },
         }
     }
 }

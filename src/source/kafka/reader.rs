@@ -23,7 +23,7 @@ use super::context::{Context, Rebalance};
 use super::control::{Control, Phase};
 use super::lane::{BatchLimits, Lane};
 use super::queue::PartitionQueue;
-use super::work::Work;
+use super::work::{Needs, Work};
 use crate::halt::{Halt, HaltKind};
 use crate::kafka::trouble::fatal;
 use crate::meter::RebalanceMeter;
@@ -31,6 +31,7 @@ use crate::model::batch::Projected;
 use crate::pipeline::Pipeline;
 use crate::progress::ledger::{BeginError, Epoch};
 use crate::progress::offset::{Offset, TopicPartition};
+use crate::schema_registry::SchemaRegistry;
 
 /// Longest wait of one poll when no partition had records: the latency that an idle topic adds, and the rate at which
 /// an idle process wakes up.
@@ -63,6 +64,11 @@ pub(super) struct Reader {
     pub(super) lanes: Vec<Lane>,
     /// What the group has given to this process, read or not: each of them is taken back by a rebalance.
     pub(super) granted: BTreeSet<TopicPartition>,
+    /// What the records of a topic need, by its name.
+    pub(super) needs: BTreeMap<String, Needs>,
+    pub(super) schemas: Arc<SchemaRegistry>,
+    /// Partitions whose open batch needs a schema that is not there: neither drained nor closed meanwhile.
+    pub(super) unready: BTreeSet<TopicPartition>,
     /// Closed batches whose worker had no room; their partitions are not drained meanwhile.
     pub(super) waiting: BTreeMap<TopicPartition, Work>,
     /// Where the next round begins, so that no partition is always served last.
@@ -164,6 +170,10 @@ impl Reader {
         if self.waiting.contains_key(&lane.partition) {
             return false;
         }
+        if self.unready.contains(&lane.partition) && !self.is_ready(at) {
+            return false;
+        }
+        let Some(lane) = self.lanes.get_mut(at) else { return false };
         let mut moved = false;
         if self.pipeline.memory().has_room() && !lane.is_full(&self.limits) {
             let filled = lane.fill(self.pipeline.memory(), now);
@@ -176,11 +186,24 @@ impl Reader {
         let is_due = |lane: &Lane| {
             lane.is_due(&self.limits, now, |offset| ledger.has_reached(&lane.partition, lane.epoch, offset))
         };
-        if self.lanes.get(at).is_some_and(is_due) {
+        if self.lanes.get(at).is_some_and(is_due) && self.is_ready(at) {
             self.close(at);
             moved = true;
         }
         moved
+    }
+
+    /// Whether the schemas that the open batch needs are there. If not, they are being fetched.
+    fn is_ready(&mut self, at: usize) -> bool {
+        let Some(lane) = self.lanes.get(at) else { return true };
+        let (Some(needs), Some(raw)) = (self.needs.get(&*lane.partition.topic), lane.open()) else { return true };
+        let is_ready = self.schemas.is_ready(&lane.partition, needs.framed, raw);
+        if is_ready {
+            self.unready.remove(&lane.partition);
+        } else {
+            self.unready.insert(lane.partition.clone());
+        }
+        is_ready
     }
 
     fn partition_error(&mut self, at: usize, code: RDKafkaErrorCode) {
@@ -247,15 +270,19 @@ impl Reader {
         moved
     }
 
-    /// Closes all open batches without reading on. Returns whether anything moved.
+    /// Closes all open batches without reading on, but those that cannot be decoded: their spans were not announced, and
+    /// the next start reads them again. Returns whether anything moved.
     fn flush(&mut self) -> bool {
         let moved = self.retry_waiting();
         for at in 0..self.lanes.len() {
-            if self.lanes.get(at).is_some_and(|lane| lane.is_open() && !self.waiting.contains_key(&lane.partition)) {
+            if self.lanes.get(at).is_some_and(|lane| lane.is_open() && !self.waiting.contains_key(&lane.partition))
+                && self.is_ready(at)
+            {
                 self.close(at);
             }
         }
-        if self.waiting.is_empty() && !self.lanes.iter().any(Lane::is_open) {
+        let is_flushed = |lane: &Lane| !lane.is_open() || self.unready.contains(&lane.partition);
+        if self.waiting.is_empty() && self.lanes.iter().all(is_flushed) {
             self.control.set_flushed();
         }
         moved
@@ -314,7 +341,8 @@ impl Reader {
             tracing::info!(%partition, offset = %next, end = %log.high, "partition assigned");
             let worker = worker_of(&partition, self.workers.len());
             places.push((partition.clone(), next));
-            self.lanes.push(Lane::new((partition, epoch), queue, next, worker));
+            let headers = self.needs.get(&*partition.topic).map(|needs| Arc::clone(&needs.headers)).unwrap_or_default();
+            self.lanes.push(Lane::new((partition, epoch), queue, next, worker).with_headers(headers));
         }
         let places = list(&places)?;
         match self.consumer.rebalance_protocol() {
@@ -331,7 +359,8 @@ impl Reader {
         let lost = self.consumer.assignment_lost();
         RebalanceMeter::revoked(names.len(), lost);
         for at in 0..self.lanes.len() {
-            if self.lanes.get(at).is_some_and(|lane| names.contains(&lane.partition)) {
+            // What cannot be decoded was not announced: whoever gets the partition reads it again.
+            if self.lanes.get(at).is_some_and(|lane| names.contains(&lane.partition)) && self.is_ready(at) {
                 self.close(at);
             }
         }
@@ -351,6 +380,8 @@ impl Reader {
         for partition in &names {
             self.control.forget_target(partition);
             self.consumer.context().forget(partition);
+            self.schemas.forget(partition);
+            self.unready.remove(partition);
             tracing::info!(%partition, lost, "partition revoked");
         }
         self.granted.retain(|partition| !names.contains(partition));

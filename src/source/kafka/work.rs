@@ -1,11 +1,13 @@
 //! The CPU pool: decode, project, fold and encode, one thread for each worker, in order within a partition.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::decode::schemas::Framed;
 use crate::halt::{Halt, HaltKind};
 use crate::memory::Charge;
 use crate::meter::TopicMeter;
@@ -23,6 +25,25 @@ pub(super) struct Work {
     pub(super) ticket: Ticket,
     pub(super) raw: RawBatch,
     pub(super) charge: Charge,
+}
+
+/// What the records of a topic need beside their keys and payloads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Needs {
+    /// Names of headers, by number.
+    pub(super) headers: Arc<[CString]>,
+    /// Which parts begin with the id of a schema.
+    pub(super) framed: Framed,
+}
+
+/// What the lanes need, by Kafka's topic name.
+pub(super) fn needs(lanes: &BTreeMap<String, Lane>) -> BTreeMap<String, Needs> {
+    let of = |lane: &Lane| {
+        // Names with a NUL are refused when the topology is loaded.
+        let headers = lane.headers().iter().filter_map(|name| CString::new(name.as_str()).ok());
+        Needs { headers: headers.collect(), framed: lane.framed() }
+    };
+    lanes.iter().map(|(topic, lane)| (topic.clone(), of(lane))).collect()
 }
 
 /// The workers, and the way to each of them.
