@@ -16,6 +16,7 @@ use anyhow::Context;
 
 use crate::cli::{Cli, DeadLetterVerb, TableVerb, TopologyArgs, Verb};
 use crate::halt::{Halt, HaltKind};
+use crate::project::Projections;
 use crate::topology::Topology;
 use crate::topology::load::load;
 use crate::topology::mistake::Mistakes;
@@ -38,8 +39,16 @@ pub enum Outcome {
 /// # Errors
 /// What the operator has to know; [`exit_code`] tells how the process ends.
 pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    run_with(cli, &Projections::default())
+}
+
+/// The same in a program that brings projections of its own.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(cli: Cli, projections: &Projections) -> anyhow::Result<Outcome> {
     match cli.verb {
-        Verb::Run(args) => run::run(&args),
+        Verb::Run(args) => run::run(&args, projections),
         Verb::Check(args) => check::run(&args),
         Verb::Describe(args) => describe::run(&args),
         Verb::Table(TableVerb::Create(args)) => table::create(&args),
@@ -47,8 +56,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Status(args) => status::run(&args),
         Verb::DeadLetter(DeadLetterVerb::List(args)) => dead_letter::list::run(&args),
         Verb::DeadLetter(DeadLetterVerb::Show(args)) => dead_letter::show::run(&args),
-        Verb::DeadLetter(DeadLetterVerb::Replay(args)) => dead_letter::replay::run(&args),
-        Verb::Test(args) => test::run(&args),
+        Verb::DeadLetter(DeadLetterVerb::Replay(args)) => dead_letter::replay::run(&args, projections),
+        Verb::Test(args) => test::run(&args, projections),
         Verb::Demo(args) => demo::run(&args),
     }
 }

@@ -13,6 +13,7 @@ use crate::dead_letter::{Budget, DeadLetters};
 use crate::engine::{Ended, Engine, EngineParts};
 use crate::halt::{Halt, HaltKind};
 use crate::http::{self, Sources};
+use crate::project::{LaneError, Projections};
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use crate::sink::hbase::HBaseSink;
@@ -33,7 +34,7 @@ enum End {
 ///
 /// # Errors
 /// A [`Halt`] with its exit code, or what could not be started.
-pub fn run(args: &Run) -> anyhow::Result<Outcome> {
+pub fn run(args: &Run, projections: &Projections) -> anyhow::Result<Outcome> {
     let topology = super::topology(&args.topology)?;
     let parts = parts(&topology, args)?;
     let metrics = crate::metrics::install().map_err(anyhow::Error::msg)?;
@@ -43,7 +44,7 @@ pub fn run(args: &Run) -> anyhow::Result<Outcome> {
         Some(address) => Some(runtime.block_on(http::bind(address, args.token().is_some()))?),
         None => None,
     };
-    let engine = Engine::start(&topology, parts, runtime.handle().clone()).map_err(halt_of)?;
+    let engine = Engine::start_with(&topology, projections, parts, runtime.handle().clone()).map_err(halt_of)?;
     let served = listener.map(|listener| {
         let token = args.token().map(Arc::from);
         let _in_runtime = runtime.enter();
@@ -109,6 +110,9 @@ fn sinks(topology: &Topology, only: &[String]) -> anyhow::Result<Vec<Arc<dyn Sin
 fn halt_of(error: SourceError) -> anyhow::Error {
     match &error {
         SourceError::TopicMissing { .. } => Halt::new(HaltKind::Topology, error.to_string()).into(),
+        SourceError::Lane(
+            source @ (LaneError::NoProjection { .. } | LaneError::NotNamed { .. } | LaneError::OtherTable { .. }),
+        ) => Halt::new(HaltKind::Topology, source.to_string()).into(),
         _ => error.into(),
     }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Outcome, print};
 use crate::cli::Test;
 use crate::driver::case::{self, Verdict};
+use crate::project::Projections;
 use crate::topology::cases::{Case, cases};
 use crate::topology::load::CASES_ENDING;
 use crate::topology::mistake::{Mistake, Mistakes};
@@ -16,7 +17,7 @@ use crate::topology::mistake::{Mistake, Mistakes};
 ///
 /// # Errors
 /// If the topology has mistakes, or nobody takes the output.
-pub fn run(args: &Test) -> anyhow::Result<Outcome> {
+pub fn run(args: &Test, projections: &Projections) -> anyhow::Result<Outcome> {
     let topology = super::topology(&args.topology)?;
     let mut found = Vec::new();
     let mut mistakes = Vec::new();
@@ -47,7 +48,7 @@ pub fn run(args: &Test) -> anyhow::Result<Outcome> {
     }
     let mut failed = 0;
     for case in &chosen {
-        let verdict = case::run(&topology, case).context("prepare the read models")?;
+        let verdict = case::run((&topology, projections), case).context("prepare the read models")?;
         failed += usize::from(verdict.failed.is_some());
         say(args, case, &verdict)?;
     }

@@ -73,15 +73,9 @@ impl Replayer {
     /// The lanes of a topology.
     ///
     /// # Errors
-    /// [`LaneError`]; a loaded topology has none.
-    pub fn new(topology: &Topology) -> Result<Self, LaneError> {
-        Ok(Self { lanes: Projections::default().lanes(topology)? })
-    }
-
-    /// A replayer over lanes of one's own, by Kafka's topic name.
-    #[must_use]
-    pub fn with(lanes: BTreeMap<String, Lane>) -> Self {
-        Self { lanes }
+    /// [`LaneError`] if the topology and the program's own projections do not fit.
+    pub fn new(topology: &Topology, projections: &Projections) -> Result<Self, LaneError> {
+        Ok(Self { lanes: projections.lanes(topology)? })
     }
 
     /// What becomes of letters of one partition that are all events.
@@ -207,7 +201,7 @@ mod tests {
 
     fn replayer() -> Replayer {
         let loaded = load::parse("chat.toml", TOPOLOGY, &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        Replayer::new(&loaded.topology).expect("lanes")
+        Replayer::new(&loaded.topology, &Projections::default()).expect("lanes")
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Payload bytes to typed Arrow columns. A bad record becomes a value, never a panic, and leaves no trace in the columns.
 
 pub(crate) mod columns;
+pub mod elements;
 pub mod events;
 mod json;
 mod plan;

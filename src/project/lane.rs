@@ -37,6 +37,31 @@ pub enum LaneError {
         /// The topic's id.
         topic: String,
     },
+    /// The topology names a projection that the program does not have.
+    #[error(
+        "make [projection.{name}]: it is made by a program of its own, and this one brings no projection of that name; \
+         run that program instead"
+    )]
+    NoProjection {
+        /// Its name.
+        name: String,
+    },
+    /// The program has a projection that the topology does not name.
+    #[error("make projection `{name}`: the topology has no [projection.{name}] that says its topic and its table")]
+    NotNamed {
+        /// Its name.
+        name: String,
+    },
+    /// The program and the topology disagree about the table.
+    #[error("make [projection.{name}]: it writes table `{table}`, but the topology says `{declared}`")]
+    OtherTable {
+        /// Its name.
+        name: String,
+        /// The table in the topology.
+        declared: String,
+        /// The table of its layout.
+        table: String,
+    },
     /// The models disagree about the fields.
     #[error("make a lane for topic `{topic}`")]
     Fields {

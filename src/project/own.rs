@@ -18,28 +18,29 @@ pub struct Projections {
 }
 
 struct Own {
-    topic: String,
+    name: String,
     fields: Vec<Field>,
     make: Make,
 }
 
 impl fmt::Debug for Projections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.own.iter().map(|own| &own.topic)).finish()
+        f.debug_list().entries(self.own.iter().map(|own| &own.name)).finish()
     }
 }
 
 impl Projections {
-    /// Adds a projection of a topic, by its id in the topology. `fields` are what it needs of an event; `make` finds
-    /// their slots in the fields that it is given, which hold those of the other models too.
+    /// Adds the projection that the topology names `[projection.NAME]`, which says its topic and its table. `fields` are
+    /// what it needs of an event; `make` finds their slots in the fields that it is given, which hold those of the
+    /// topic's other readers too.
     #[must_use]
     pub fn with(
         mut self,
-        topic: &str,
+        name: &str,
         fields: Vec<Field>,
         make: impl Fn(&FieldSet) -> Box<dyn Projection> + Send + Sync + 'static,
     ) -> Self {
-        self.own.push(Own { topic: topic.to_owned(), fields, make: Box::new(make) });
+        self.own.push(Own { name: name.to_owned(), fields, make: Box::new(make) });
         self
     }
 
@@ -47,7 +48,8 @@ impl Projections {
     #[must_use]
     pub fn topics(&self, topology: &Topology) -> Vec<String> {
         let is_read = |id: &&String| {
-            topology.models.values().any(|model| model.topic == **id) || self.own.iter().any(|own| own.topic == **id)
+            topology.models.values().any(|model| model.topic == **id)
+                || topology.projections.values().any(|own| own.topic == **id)
         };
         topology.topics.keys().filter(is_read).cloned().collect()
     }
@@ -66,7 +68,15 @@ impl Projections {
                 .map_err(|source| LaneError::Projection { topic: topic_name(), source })?;
             projections.push(Box::new(projection));
         }
-        projections.extend(self.own.iter().filter(|own| own.topic == topic_id).map(|own| (own.make)(&fields)));
+        for (name, declared) in topology.projections.iter().filter(|(_, own)| own.topic == topic_id) {
+            let made = (self.named(name)?.make)(&fields);
+            let table = made.layout().table();
+            if **table != *declared.table {
+                let (name, declared, table) = (name.clone(), declared.table.clone(), table.to_string());
+                return Err(LaneError::OtherTable { name, declared, table });
+            }
+            projections.push(made);
+        }
         if projections.is_empty() {
             return Err(LaneError::NoModel { topic: topic_name() });
         }
@@ -76,10 +86,10 @@ impl Projections {
     /// All lanes, by Kafka's topic name.
     ///
     /// # Errors
-    /// As [`Projections::lane`]; a projection of a topic that the topology does not have is one.
+    /// As [`Projections::lane`]; so is a projection that the topology does not name.
     pub fn lanes(&self, topology: &Topology) -> Result<BTreeMap<String, Lane>, LaneError> {
-        if let Some(lost) = self.own.iter().find(|own| !topology.topics.contains_key(&own.topic)) {
-            return Err(LaneError::UnknownTopic { topic: lost.topic.clone() });
+        if let Some(lost) = self.own.iter().find(|own| !topology.projections.contains_key(&own.name)) {
+            return Err(LaneError::NotNamed { name: lost.name.clone() });
         }
         let mut lanes = BTreeMap::new();
         for id in self.topics(topology) {
@@ -89,11 +99,19 @@ impl Projections {
         Ok(lanes)
     }
 
+    fn named(&self, name: &str) -> Result<&Own, LaneError> {
+        self.own.iter().find(|own| own.name == name).ok_or_else(|| LaneError::NoProjection { name: name.to_owned() })
+    }
+
     fn fields(&self, topology: &Topology, topic_id: &str) -> Result<FieldSet, LaneError> {
         let failed = |source| LaneError::Fields { topic: topic_id.to_owned(), source };
         let declared = topology.fields(topic_id).map_err(failed)?;
         let mut fields = declared.all().to_vec();
-        for field in self.own.iter().filter(|own| own.topic == topic_id).flat_map(|own| &own.fields) {
+        let mut own = Vec::new();
+        for (name, _) in topology.projections.iter().filter(|(_, own)| own.topic == topic_id) {
+            own.extend(&self.named(name)?.fields);
+        }
+        for field in own {
             // The topology says how a field may be written; both may read it.
             let is_known = |known: &Field| known.path == field.path && known.data_type == field.data_type;
             if !fields.iter().any(is_known) {

@@ -74,8 +74,17 @@ impl Topology {
         });
         entry(text, 2, "fields", &fields.collect::<Vec<_>>().join(", "));
         let models: Vec<_> = self.models.iter().filter(|(_, model)| model.topic == id).collect();
-        if models.is_empty() {
+        let own: Vec<_> = self.projections.iter().filter(|(_, own)| own.topic == id).collect();
+        if models.is_empty() && own.is_empty() {
             line(text, 2, "no model reads this topic");
+        }
+        for (name, own) in own {
+            line(text, 0, &format!("     -> project {name}"));
+            entry(text, 3, "table", &own.table);
+            if let Some(table) = self.tables.get(&own.table) {
+                describe_table(text, table);
+            }
+            entry(text, 3, "made by", "the program's own projection");
         }
         for (name, model) in models {
             self.describe_model(text, name, model);
@@ -87,6 +96,11 @@ impl Topology {
         entry(text, 3, "table", &model.table);
         if let Some(table) = self.tables.get(&model.table) {
             describe_table(text, table);
+        }
+        if let Some(each) = &model.each {
+            let fields = each.fields.iter().map(|(path, data_type)| format!("{path} {data_type}"));
+            let fields = fields.collect::<Vec<_>>().join(", ");
+            entry(text, 3, "each", &format!("element of {} is a row: {fields}", each.path));
         }
         entry(text, 3, "key", &row_key(&model.key));
         entry(text, 3, "version", &version(&model.version));

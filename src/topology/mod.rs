@@ -4,6 +4,8 @@ pub mod cases;
 mod cluster;
 mod condition;
 mod describe;
+mod expression;
+mod fit;
 mod grammar;
 mod kafka;
 pub mod load;
@@ -15,11 +17,14 @@ pub mod setting;
 mod source;
 mod suggest;
 mod table;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::decode::events::{FieldError, FieldSet};
+use crate::model::each::Each;
+use crate::model::expression::Expression;
 use crate::model::field::{Field, FieldType};
 use crate::model::key::RowKey;
 use crate::model::predicate::Predicate;
@@ -39,6 +44,8 @@ pub struct Topology {
     pub topics: BTreeMap<String, Topic>,
     /// Read models by their id in the file.
     pub models: BTreeMap<String, Model>,
+    /// Read models that a program's own projections make, by the name that the program has for them.
+    pub projections: BTreeMap<String, OwnProjection>,
     /// Clusters by name; each is one sink.
     pub clusters: BTreeMap<String, Cluster>,
     /// What the tables of the models must look like, by table name.
@@ -117,10 +124,23 @@ pub struct Model {
     pub when: Option<Predicate>,
     /// Which events delete their row, and how; `None` is none.
     pub delete: Option<DeleteRule>,
+    /// The array of which each element is a row; `None` is one row an event.
+    pub each: Option<Each>,
     /// The columns, in (family, qualifier) order.
     pub columns: Vec<ModelColumn>,
+    /// What is made of fields, by the name that key, version and columns have for it.
+    pub computed: BTreeMap<String, Expression>,
     /// The fields that key, version, rules and columns read, each once, with their types.
     pub fields: BTreeMap<String, FieldType>,
+}
+
+/// A read model that a program's own projection makes (see [`crate::project::Projections`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnProjection {
+    /// Id of the topic in the file.
+    pub topic: String,
+    /// Table name.
+    pub table: String,
 }
 
 /// Which events delete their row, and how.

@@ -18,15 +18,18 @@ mod tests {
         ("kafka", grammar::KAFKA),
         ("topic", grammar::TOPIC),
         ("model", grammar::MODEL),
+        ("projection", grammar::PROJECTION),
         ("salt_part", grammar::SALT_PART),
         ("hash_part", grammar::HASH_PART),
         ("column_part", grammar::COLUMN_PART),
         ("literal_part", grammar::LITERAL_PART),
         ("column_version", grammar::COLUMN_VERSION),
+        ("coalesce_version", grammar::COALESCE_VERSION),
         ("time_version", grammar::TIME_VERSION),
         ("kafka_version", grammar::KAFKA_VERSION),
         ("delete", grammar::DELETE),
         ("column", grammar::COLUMN),
+        ("item", grammar::ITEM),
         ("table", grammar::TABLE),
         ("family", grammar::FAMILY),
         ("cluster", grammar::CLUSTER),
@@ -72,6 +75,7 @@ mod tests {
         assert_eq!(values("topic", "format"), names(grammar::FORMATS));
         assert_eq!(values("column_part", "order"), names(grammar::ORDERS));
         assert_eq!(values("delete", "as"), names(grammar::DELETE_MODES));
+        assert_eq!(values("column", "unfit"), names(grammar::UNFITS));
         assert_eq!(values("family", "compression"), names(grammar::COMPRESSIONS));
         assert_eq!(values("family", "bloom"), names(grammar::BLOOMS));
         assert_eq!(values("cluster", "durability"), names(grammar::DURABILITIES));

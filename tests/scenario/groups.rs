@@ -23,7 +23,7 @@ fn topology(kafka: &MockKafka) -> Topology {
     halcyon::topology::load::parse("topology.toml", &text, &|_| None).expect("a legal topology").topology
 }
 
-fn read() -> ReadSettings {
+pub(super) fn read() -> ReadSettings {
     ReadSettings {
         workers: 2,
         limits: BatchLimits { rows: 64, bytes: 1 << 20, linger: Duration::from_millis(5) },

@@ -25,6 +25,11 @@ impl MockKafka {
         Self { cluster, producer }
     }
 
+    /// Makes one more topic.
+    pub(crate) fn create_topic(&self, topic: &str, partitions: i32) {
+        self.cluster.create_topic(topic, partitions, 1).expect("a topic");
+    }
+
     pub(crate) fn brokers(&self) -> Vec<String> {
         vec![self.cluster.bootstrap_servers()]
     }

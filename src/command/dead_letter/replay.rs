@@ -21,6 +21,7 @@ use crate::halt::{Halt, HaltKind};
 use crate::memory::Memory;
 use crate::model::batch::BadRecord;
 use crate::progress::offset::TopicPartition;
+use crate::project::Projections;
 use crate::sink::hbase::HBaseSink;
 use crate::sink::{Batch, PoisonRow, Sink, SinkError};
 use crate::topology::Topology;
@@ -60,7 +61,7 @@ struct Totals {
 ///
 /// # Errors
 /// If the store cannot be read or written, or a sink does not answer in time.
-pub fn run(args: &DeadLetterReplay) -> anyhow::Result<Outcome> {
+pub fn run(args: &DeadLetterReplay, projections: &Projections) -> anyhow::Result<Outcome> {
     let topology = crate::command::topology(&args.letters.topology)?;
     let reader = reader(&topology)?;
     let filter = filter(&args.letters, &topology);
@@ -71,7 +72,7 @@ pub fn run(args: &DeadLetterReplay) -> anyhow::Result<Outcome> {
         true => (Vec::new(), None),
         false => (sinks(&topology, &names), Some(DeadLetters::open(&topology.dead_letter.to, &topology.kafka)?)),
     };
-    let replayer = Replayer::new(&topology).context("prepare the read models")?;
+    let replayer = Replayer::new(&topology, projections).context("prepare the read models")?;
     let mut replay = Replay { args, replayer, sinks, store, memory: Memory::new(u64::MAX), totals: Totals::default() };
     let mut group = Group::default();
     let mut failed = None;

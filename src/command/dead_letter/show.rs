@@ -79,14 +79,46 @@ fn escaped(bytes: &Option<Vec<u8>>) -> String {
 
 /// JSON is laid out, other text stands as it is, bytes are escaped.
 fn pretty(payload: &[u8]) -> String {
-    // Through a value, names would be sorted and numbers rounded; only what stays the same is laid out.
-    let value = serde_json::from_slice::<serde_json::Value>(payload).ok();
-    let laid_out = value.map(|value| format!("{value:#}"));
-    match (laid_out, std::str::from_utf8(payload)) {
-        (Some(text), _) => text,
-        (None, Ok(text)) if text.chars().all(|c| !c.is_control() || c == '\n' || c == '\t') => text.to_owned(),
+    match std::str::from_utf8(payload) {
+        Ok(text) if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() => laid_out(text),
+        Ok(text) if text.chars().all(|c| !c.is_control() || c == '\n' || c == '\t') => text.to_owned(),
         _ => payload.escape_ascii().to_string(),
     }
+}
+
+/// JSON on several lines, token by token as it stands: parsing it would sort its names, drop doubles and round numbers.
+fn laid_out(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() * 2);
+    let (mut depth, mut in_string, mut is_escaped) = (0_usize, false, false);
+    let mut last = ' ';
+    for character in json.chars() {
+        if in_string {
+            text.push(character);
+            in_string = is_escaped || character != '"';
+            is_escaped = character == '\\' && !is_escaped;
+            continue;
+        }
+        if character.is_ascii_whitespace() {
+            continue;
+        }
+        let is_end = matches!(character, '}' | ']');
+        depth -= usize::from(is_end && depth > 0);
+        let is_first = matches!(last, '{' | '[');
+        // What is empty stays on its line.
+        if last == ',' || (is_first != is_end && (is_first || is_end)) {
+            text.push('\n');
+            text.push_str(&"  ".repeat(depth));
+        }
+        text.push(character);
+        match character {
+            '{' | '[' => depth += 1,
+            ':' => text.push(' '),
+            '"' => in_string = true,
+            _ => {}
+        }
+        last = character;
+    }
+    text
 }
 
 /// The cells of a refused row: values are cut short, they are mostly why it was refused.
@@ -104,4 +136,19 @@ fn cells(payload: &[u8]) -> String {
         format!("{column} at {version}{kind}, {bytes} bytes: {}{more}", value.escape_ascii())
     });
     shown.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_is_laid_out_as_it_stands() {
+        let payload = br#"{"b":[1.0, {"x\"{":"} ,"}],"a":{},"a":[],"n":18446744073709551616}"#;
+        let expected = "{\n  \"b\": [\n    1.0,\n    {\n      \"x\\\"{\": \"} ,\"\n    }\n  ],\n  \"a\": {},\n  \"a\": [],\n  \
+                        \"n\": 18446744073709551616\n}";
+        assert_eq!(pretty(payload), expected);
+        assert_eq!(pretty(b"{not json"), "{not json");
+        assert_eq!(pretty(b"\xff\0"), "\\xff\\x00");
+    }
 }

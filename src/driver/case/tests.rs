@@ -14,7 +14,7 @@ fn chat() -> Topology {
 /// What is said about the one case of a file: first how its events came, then what is otherwise.
 fn said(topology: &Topology, text: &str) -> Vec<String> {
     let cases = cases::cases(topology, "t", text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    let verdict = run(topology, &cases[0]).expect("lanes");
+    let verdict = run((topology, &Projections::default()), &cases[0]).expect("lanes");
     let delivery = verdict.failed.iter().map(ToString::to_string);
     delivery.chain(verdict.differences.iter().map(ToString::to_string)).collect()
 }

@@ -34,6 +34,9 @@ impl Topology {
             "kafka": {"brokers": self.kafka.brokers, "properties": properties},
             "topics": topics.collect::<Map<_, _>>(),
             "models": self.models.iter().map(|(name, one)| (name.clone(), model(one))).collect::<Map<_, _>>(),
+            "projections": self.projections.iter().map(|(name, own)| {
+                (name.clone(), json!({"topic": own.topic, "table": own.table}))
+            }).collect::<Map<_, _>>(),
             "tables": self.tables.iter().map(|(name, one)| (name.clone(), table(one))).collect::<Map<_, _>>(),
             "clusters": clusters.collect::<Map<_, _>>(),
             "dead_letter": {
@@ -52,6 +55,7 @@ fn model(model: &Model) -> Value {
     json!({
         "topic": model.topic,
         "table": model.table,
+        "each": model.each.as_ref().map(|each| &each.path),
         "key": row_key(&model.key),
         "version": version(&model.version),
         "when": model.when.as_ref().map(ToString::to_string),
