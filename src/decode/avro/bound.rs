@@ -372,8 +372,7 @@ impl Binder<'_> {
         let mut missing = Vec::new();
         for name in &wanted.names {
             let known = self.known(reader).iter().find(|field| field.name == name.text);
-            let is_called =
-                |field: &RecordField| known.is_some_and(|known| known.aliases.iter().any(|alias| *alias == field.name));
+            let is_called = |field: &RecordField| known.is_some_and(|known| known.aliases.contains(&field.name));
             let at = fields.iter().position(|field| field.name == name.text);
             match at.or_else(|| fields.iter().position(is_called)).and_then(|at| found.get_mut(at)) {
                 Some(place) => *place = Some((&name.target, known.map(|known| known.type_id))),

@@ -33,8 +33,11 @@ pub(super) struct ProtobufReader {
     /// The plan of messages without ids.
     only: Option<Result<Bound, String>>,
     /// Plans by id; a file has few messages that are sent.
-    plans: FxHashMap<SchemaId, Vec<(Box<[usize]>, Bound)>>,
+    plans: FxHashMap<SchemaId, Plans>,
 }
+
+/// Plans by the place of their message within the file.
+type Plans = Vec<(Box<[usize]>, Bound)>;
 
 impl ProtobufReader {
     pub(super) fn new(fields: &FieldSet, schema: &PayloadSchema, schemas: Arc<Schemas>) -> Self {
