@@ -5,6 +5,7 @@
 //! (kafka, parquet)      (pure)           └▶ sink green ─▶ progress green ─┴▶ commit
 //! ```
 
+pub mod attachment;
 pub mod chat;
 pub mod cli;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod decode;
 pub mod engine;
 pub mod error_chain;
 pub mod export;
+pub mod governor;
 pub mod halt;
 pub mod http;
 pub mod invariant;
@@ -22,6 +24,7 @@ pub mod memory;
 pub mod meter;
 pub mod metrics;
 pub mod model;
+pub mod monitor;
 pub mod pipeline;
 pub mod progress;
 pub mod project;

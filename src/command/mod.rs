@@ -1,11 +1,14 @@
 //! The verbs: the only code that puts components together. Each tells its story from top to bottom.
 
+mod ask;
 pub mod check;
 pub mod demo;
 pub mod describe;
 mod print;
 pub mod run;
+pub mod sink;
 pub mod status;
+mod status_line;
 pub mod table;
 
 use std::process::ExitCode;
@@ -37,12 +40,13 @@ pub enum Outcome {
 /// What the operator has to know; [`exit_code`] tells how the process ends.
 pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
     match cli.verb {
-        Verb::Run(args) => run::run(&args),
+        Verb::Run(args) => run::run(&args, cli.log_format),
         Verb::Check(args) => check::run(&args),
         Verb::Describe(args) => describe::run(&args),
         Verb::Table(TableVerb::Create(args)) => table::create(&args),
         Verb::Table(TableVerb::Diff(args)) => table::diff(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Sink(args) => sink::run(&args),
         Verb::Demo(args) => demo::run(&args),
     }
 }

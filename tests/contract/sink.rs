@@ -10,7 +10,7 @@ use halcyon::progress::offset::{Offset, Span, TopicPartition};
 use halcyon::sink::hbase::HBaseSink;
 use halcyon::sink::memory::MemorySink;
 use halcyon::sink::{Batch, Sink, SinkError};
-use halcyon::topology::Cluster as ClusterSettings;
+use halcyon::topology::{Cluster as ClusterSettings, Pace};
 use hbase::cell::CellKind;
 use hbase::client::admin::{Family, TableDescriptor};
 use hbase::client::{Client, ClientConfig};
@@ -87,6 +87,7 @@ fn a_cluster_keeps_the_contract() {
         user: None,
         durability: Durability::UseDefault,
         security: Security::default(),
+        pace: Pace::default(),
     };
     let sink = HBaseSink::new("blue", &settings);
     let missing = runtime.block_on(sink.write(&batch(0..1, 1))).expect_err("no table yet");

@@ -32,6 +32,8 @@ fn read() -> ReadSettings {
         instance_id: None,
         prefetch_bytes: 0,
         connect_timeout: Duration::from_secs(10),
+        private_readers: 2,
+        private_prefetch_bytes: 0,
     }
 }
 

@@ -1,4 +1,6 @@
 //! One file for each story.
 
 mod bad_input;
+mod control;
 mod groups;
+mod pace;

@@ -157,6 +157,8 @@ fn start_engine(topology: &Topology, sinks: &[&str], runtime: &Handle) -> anyhow
             instance_id: None,
             prefetch_bytes: 0,
             connect_timeout: Duration::from_secs(10),
+            private_readers: 2,
+            private_prefetch_bytes: 0,
         },
         clock: Arc::new(SystemClock),
     };

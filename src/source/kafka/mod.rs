@@ -3,6 +3,7 @@
 //! ```text
 //! librdkafka ─▶ reader (poll thread) ─▶ lanes ─▶ workers (CPU pool) ─▶ Pipeline::deliver
 //!                  ▲ rebalances, seeks                                   ledger ─▶ committer (thread)
+//! librdkafka ─▶ private reader of a detached sink (thread) ────────────▶ Pipeline::deliver_private
 //! ```
 
 mod assign;
@@ -11,8 +12,10 @@ mod context;
 mod control;
 mod lane;
 pub mod offsets;
+mod private;
 mod queue;
 mod reader;
+pub mod retention;
 pub mod start;
 mod work;
 
@@ -33,11 +36,18 @@ use self::context::Context;
 use self::control::{Control, Phase};
 pub use self::lane::BatchLimits;
 use self::offsets::OffsetStore;
+use self::private::Readers;
 use self::reader::Reader;
+use self::retention::Retention;
+use crate::clock::Clock;
+use crate::governor::PrivateReaders;
 use crate::kafka::{ConfigError, Role, client_config};
 use crate::pipeline::Pipeline;
 use crate::project::LaneError;
 use crate::topology::{Start, Topology};
+
+/// How long the group and the client may take to let this process go, each.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How this process reads.
 #[derive(Clone, Debug)]
@@ -56,6 +66,10 @@ pub struct ReadSettings {
     pub prefetch_bytes: u64,
     /// How long brokers may take to answer for the first time.
     pub connect_timeout: Duration,
+    /// Private readers at once; with 0 no sink is ever detached by itself.
+    pub private_readers: usize,
+    /// Bytes that the client of one private reader may hold fetched ahead.
+    pub private_prefetch_bytes: u64,
 }
 
 /// Why reading cannot begin.
@@ -98,6 +112,10 @@ pub struct KafkaSource {
     committer: Arc<Committer>,
     pipeline: Arc<Pipeline>,
     stop_commits: Sender<()>,
+    /// Ends the look at retention when it is dropped; nobody waits for that thread, which may be waiting for a broker.
+    stop_watch: Sender<()>,
+    retention: Arc<Retention>,
+    readers: Option<Readers>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -118,7 +136,7 @@ impl KafkaSource {
         topology: &Topology,
         pipeline: Arc<Pipeline>,
         settings: &ReadSettings,
-        runtime: Handle,
+        (runtime, clock): (Handle, Arc<dyn Clock>),
     ) -> Result<Self, SourceError> {
         let sinks: Vec<Arc<str>> = pipeline.ledger().sinks().to_vec();
         let stores = sinks.iter().map(|sink| store(topology, sink)).collect::<Result<Vec<_>, _>>()?;
@@ -141,6 +159,15 @@ impl KafkaSource {
         let committer = Arc::new(committer);
         let work::Pool { senders: workers, mut threads } =
             work::start(lanes, &pipeline).map_err(SourceError::Thread)?;
+        let retention = Arc::new(Retention::default());
+        let stop_watch = watch_retention(topology, &pipeline, (&retention, clock), runtime.clone())?;
+        let readers = Readers {
+            topology: topology.clone(),
+            pipeline: Arc::clone(&pipeline),
+            limits: settings.limits,
+            prefetch_bytes: settings.private_prefetch_bytes,
+            retention: Arc::clone(&retention),
+        };
         let reader = Reader {
             consumer,
             pipeline: Arc::clone(&pipeline),
@@ -167,7 +194,19 @@ impl KafkaSource {
             }
         })?);
         threads.push(spawn("kafka-poll", move || reader.run())?);
-        Ok(Self { control, committer, pipeline, stop_commits, threads })
+        let readers = Some(readers);
+        Ok(Self { control, committer, pipeline, stop_commits, stop_watch, retention, readers, threads })
+    }
+
+    /// What starts private readers; once.
+    pub fn private_readers(&mut self) -> Option<Box<dyn PrivateReaders>> {
+        self.readers.take().map(|readers| Box::new(readers) as Box<dyn PrivateReaders>)
+    }
+
+    /// What retention leaves to the sinks.
+    #[must_use]
+    pub fn retention(&self) -> &Arc<Retention> {
+        &self.retention
     }
 
     /// Whether the group has given this process its share.
@@ -191,32 +230,50 @@ impl KafkaSource {
         }
     }
 
-    /// Reads nothing more, waits for the healthy sinks at most for `patience`, commits once, leaves the group.
+    /// Reads nothing more, waits for the healthy sinks until `patience` is over, commits once, leaves the group.
     /// Returns whether all that was read is durable in every sink.
     ///
     /// Not cancel safe: dropped half-way, threads go on until the process ends.
     pub async fn stop(self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let left = || deadline.saturating_duration_since(Instant::now());
         self.control.set_phase(Phase::Draining);
-        let flushed = self.wait(Control::is_flushed, patience).await;
-        let drained = self.pipeline.drained(self.pipeline.healthy(), None, patience).await;
+        let flushed = self.wait(Control::is_flushed, left()).await;
+        let drained = self.pipeline.drained(self.pipeline.healthy(), None, left()).await;
         let everything = self.pipeline.drained(self.pipeline.all(), None, Duration::ZERO).await;
+        if !everything {
+            self.report_undrained();
+        }
         let committer = Arc::clone(&self.committer);
         if tokio::task::spawn_blocking(move || committer.commit()).await.is_err() {
             tracing::error!("the last commit ended by a defect of halcyon");
         }
         self.control.set_phase(Phase::Leaving);
-        let left = self.wait(Control::has_left, patience).await;
-        let Self { committer, stop_commits, threads, .. } = self;
-        drop((committer, stop_commits));
-        if left {
+        // What was drained is committed; leaving and closing have their own, short time.
+        let has_left = self.wait(Control::has_left, LEAVE_PATIENCE).await;
+        let Self { committer, stop_commits, stop_watch, readers, threads, .. } = self;
+        drop((committer, stop_commits, stop_watch, readers));
+        if has_left {
             // The consumer closes when its last holder is gone; that can take librdkafka a while, and never for ever.
             let join = move || threads.into_iter().all(|thread| thread.join().is_ok());
-            let joined = tokio::time::timeout(patience, tokio::task::spawn_blocking(join)).await;
+            let joined = tokio::time::timeout(LEAVE_PATIENCE, tokio::task::spawn_blocking(join)).await;
             if !matches!(joined, Ok(Ok(true))) {
                 tracing::warn!("the kafka client did not close in time");
             }
         }
         flushed && drained && everything
+    }
+
+    /// Says for each sink what is left when the time to drain is over.
+    fn report_undrained(&self) {
+        for worker in self.pipeline.sinks() {
+            let bytes = worker.queue().bytes();
+            if bytes > 0 {
+                let state = worker.state();
+                let reason = state.reason().unwrap_or("slow");
+                tracing::warn!(sink = %worker.name(), bytes, state = state.name(), reason, "not drained in time");
+            }
+        }
     }
 
     async fn wait(&self, is_done: fn(&Control) -> bool, patience: Duration) -> bool {
@@ -231,6 +288,26 @@ impl KafkaSource {
         };
         tokio::time::timeout(patience, done).await.is_ok()
     }
+}
+
+/// Starts the look at retention; it ends when the sender is dropped.
+fn watch_retention(
+    topology: &Topology,
+    pipeline: &Arc<Pipeline>,
+    (retention, clock): (&Arc<Retention>, Arc<dyn Clock>),
+    runtime: Handle,
+) -> Result<Sender<()>, SourceError> {
+    let watch = retention::Watch {
+        retention: Arc::clone(retention),
+        ledger: Arc::clone(pipeline.ledger()),
+        store: offsets_of(topology, &topology.name)?,
+        topology: topology.clone(),
+        clock,
+        runtime,
+    };
+    let (stop, stopped) = bounded(1);
+    spawn("retention", move || watch.run(&stopped))?;
+    Ok(stop)
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SourceError> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{dead_letters, delete, durability, registry, row_key, shown, start, version};
+use super::{dead_letters, delete, durability, pace, registry, row_key, shown, start, version};
 use crate::topology::{Model, Table, Topology};
 
 impl Topology {
@@ -24,6 +24,7 @@ impl Topology {
                 "group": self.sink_group(name),
                 "user": cluster.user,
                 "durability": durability(cluster),
+                "pace": pace(cluster),
             });
             (name.clone(), value)
         });
