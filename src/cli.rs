@@ -45,6 +45,8 @@ pub enum Verb {
     DeadLetter(DeadLetterVerb),
     /// Run the cases that stand beside the topology: events in, rows expected. Needs no broker and no cluster
     Test(Test),
+    /// Detach, attach, pause, resume, drain or limit one sink of a running process
+    Sink(SinkArgs),
     /// See the whole idea in one process: no server, nothing to install
     Demo(Demo),
 }
@@ -81,6 +83,9 @@ pub struct Run {
     /// Budget for data in flight: what Kafka's client has fetched ahead, batches, and the sinks' windows
     #[arg(long, value_name = "MIB", env = "HALCYON_MEMORY_MIB", default_value_t = 96, value_parser = clap::value_parser!(u64).range(16..))]
     pub memory_mib: u64,
+    /// Private readers at once: what a detached sink is replayed by. They share an eighth of the memory; 0: none is detached
+    #[arg(long, value_name = "N", env = "HALCYON_PRIVATE_READERS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(..=64))]
+    pub private_readers: u16,
     /// Threads that decode and project; the number of cores by default
     #[arg(long, value_name = "N", env = "HALCYON_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: Option<u16>,
@@ -273,6 +278,33 @@ pub struct DeadLetterShow {
     pub json: bool,
 }
 
+/// `sink`.
+#[derive(Clone, Debug, Args)]
+pub struct SinkArgs {
+    /// Cluster of the topology; `*` stands for all with `throttle`
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What to do
+    #[arg(value_enum, value_name = "VERB")]
+    pub verb: SinkVerb,
+    /// The process that listens here (http://127.0.0.1:PORT); with several processes, tell each of them.
+    /// `HALCYON_LISTEN_TOKEN` is the token that it was started with
+    #[arg(long, value_name = "URL")]
+    pub to: String,
+    /// With throttle: rows a second at most; 0 removes the limit
+    #[arg(long, value_name = "N", conflicts_with = "bytes_per_second")]
+    pub rows_per_second: Option<u64>,
+    /// With throttle: encoded bytes a second at most; 0 removes the limit
+    #[arg(long, value_name = "N")]
+    pub bytes_per_second: Option<u64>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `dead-letter replay`.
 #[derive(Clone, Debug, Args)]
 pub struct DeadLetterReplay {
@@ -333,6 +365,38 @@ pub struct Test {
     /// Print one line of JSON for each case
     #[arg(long)]
     pub json: bool,
+}
+
+/// Verbs of one sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SinkVerb {
+    /// Leave the shared read; follow with a private reader until `attach`.
+    Detach,
+    /// Come back to the shared read as soon as it has what that has.
+    Attach,
+    /// Read and write nothing until `resume`; its offsets stay.
+    Pause,
+    /// Undo `pause` and `drain`.
+    Resume,
+    /// Finish what is on its way and begin nothing new until `resume`.
+    Drain,
+    /// Limit how fast it is written to.
+    Throttle,
+}
+
+impl SinkVerb {
+    /// The word in the path.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Detach => "detach",
+            Self::Attach => "attach",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Drain => "drain",
+            Self::Throttle => "throttle",
+        }
+    }
 }
 
 /// `demo`.

@@ -5,6 +5,7 @@
 //! (kafka, parquet)      (pure)           └▶ sink green ─▶ progress green ─┴▶ commit
 //! ```
 
+pub mod attachment;
 pub mod chat;
 pub mod cli;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod driver;
 pub mod engine;
 pub mod error_chain;
 pub mod export;
+pub mod governor;
 pub mod halt;
 pub mod http;
 pub mod invariant;
@@ -23,6 +25,7 @@ pub mod memory;
 pub mod meter;
 pub mod metrics;
 pub mod model;
+pub mod monitor;
 pub mod pipeline;
 pub mod progress;
 pub mod project;

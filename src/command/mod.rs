@@ -1,5 +1,6 @@
 //! The verbs: the only code that puts components together. Each tells its story from top to bottom.
 
+mod ask;
 pub mod check;
 pub mod dead_letter;
 pub mod demo;
@@ -7,7 +8,9 @@ pub mod describe;
 pub mod offsets;
 mod print;
 pub mod run;
+pub mod sink;
 pub mod status;
+mod status_line;
 pub mod table;
 pub mod test;
 
@@ -49,7 +52,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
 /// As [`run`].
 pub fn run_with(cli: Cli, projections: &Projections) -> anyhow::Result<Outcome> {
     match cli.verb {
-        Verb::Run(args) => run::run(&args, projections),
+        Verb::Run(args) => run::run(&args, projections, cli.log_format),
         Verb::Check(args) => check::run(&args),
         Verb::Describe(args) => describe::run(&args),
         Verb::Table(TableVerb::Create(args)) => table::create(&args),
@@ -60,6 +63,7 @@ pub fn run_with(cli: Cli, projections: &Projections) -> anyhow::Result<Outcome> 
         Verb::DeadLetter(DeadLetterVerb::Show(args)) => dead_letter::show::run(&args),
         Verb::DeadLetter(DeadLetterVerb::Replay(args)) => dead_letter::replay::run(&args, projections),
         Verb::Test(args) => test::run(&args, projections),
+        Verb::Sink(args) => sink::run(&args),
         Verb::Demo(args) => demo::run(&args),
     }
 }

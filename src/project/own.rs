@@ -12,14 +12,15 @@ use crate::project::{Declarative, Lane, LaneError, Projection};
 use crate::topology::Topology;
 
 /// Makes a projection that reads these fields. Every worker has one of its own.
-type Make = Box<dyn Fn(&FieldSet) -> Box<dyn Projection> + Send + Sync>;
+type Make = Arc<dyn Fn(&FieldSet) -> Box<dyn Projection> + Send + Sync>;
 
 /// Projections beside those of the topology.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Projections {
     own: Vec<Own>,
 }
 
+#[derive(Clone)]
 struct Own {
     name: String,
     fields: Vec<Field>,
@@ -43,7 +44,7 @@ impl Projections {
         fields: Vec<Field>,
         make: impl Fn(&FieldSet) -> Box<dyn Projection> + Send + Sync + 'static,
     ) -> Self {
-        self.own.push(Own { name: name.to_owned(), fields, make: Box::new(make) });
+        self.own.push(Own { name: name.to_owned(), fields, make: Arc::new(make) });
         self
     }
 

@@ -11,6 +11,7 @@ use crate::progress::ledger::Ticket;
 pub mod hbase;
 pub mod memory;
 pub mod queue;
+pub mod throttle;
 pub mod worker;
 
 /// Rows of one span, on their way to every sink that wants them. Shared, never copied.

@@ -9,12 +9,13 @@ use std::fmt::Write as _;
 use hbase::registry::Registry;
 use hbase::security::Authentication;
 
+use crate::attachment::{Compacted, policy};
 use crate::model::key::{Direction, Extent, KeyColumn, KeyPart, Order, RowKey};
 use crate::model::schema::{DELETED_QUALIFIER, DeleteMode};
 use crate::model::version::VersionRule;
 use crate::topology::{
-    Cluster, DeadLetter, DeadLetterStore, Envelope, Format, GroupProtocol, Model, NullPayload, PayloadSchema, Reading,
-    Setting, Start, Table, TokenSource, Topic, Topology,
+    Cluster, DeadLetter, DeadLetterStore, Envelope, Format, GroupProtocol, Model, NullPayload, Pace, PayloadSchema,
+    Reading, Setting, Start, Table, TokenSource, Topic, Topology,
 };
 
 impl Topology {
@@ -52,6 +53,7 @@ impl Topology {
             entry(&mut text, 1, "group", &self.sink_group(name));
             entry(&mut text, 1, "user", cluster.user.as_deref().unwrap_or("the process's own"));
             entry(&mut text, 1, "durability", durability(cluster));
+            entry(&mut text, 1, "pace", &pace(cluster));
             if let Some(tls) = &cluster.security.tls {
                 let shown = if tls.identity.is_some() { ", shows a certificate" } else { "" };
                 let authorities = tls.authorities.iter().map(|path| path.display().to_string());
@@ -300,6 +302,19 @@ fn registry(cluster: &Cluster) -> String {
         Registry::ZooKeeper { quorum, znode } => format!("zookeeper {} at {znode}", quorum.join(", ")),
         Registry::Rpc { servers } => format!("registry {}", servers.join(", ")),
     }
+}
+
+/// When the sink leaves the shared read.
+fn pace(cluster: &Cluster) -> String {
+    let Pace { window_bytes, patience, compacted, headroom } = &cluster.pace;
+    let window = window_bytes.map_or_else(|| "half of the shared budget".to_owned(), |bytes| format!("{bytes} bytes"));
+    let patience = patience.unwrap_or(policy::PATIENCE).as_secs();
+    let compacted = match compacted {
+        Compacted::Detach => "",
+        Compacted::Wait => ", not on compacted topics",
+    };
+    let headroom = headroom.map_or_else(String::new, |time| format!(", alarm {} s before retention", time.as_secs()));
+    format!("detached above {window}, or after {patience} s without progress{compacted}{headroom}")
 }
 
 fn durability(cluster: &Cluster) -> &'static str {

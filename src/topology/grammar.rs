@@ -1,5 +1,6 @@
 //! The keys of every section of a topology file. `topology/schema.json` and `topology/README.md` have the same ones.
 
+use crate::attachment::Compacted;
 use crate::model::expression::Unfit;
 use crate::model::field::FieldType;
 use crate::model::key::{Direction, Order};
@@ -31,7 +32,8 @@ pub(super) const COLUMN: &[&str] = &["from", "is", "value", "coalesce", "concat"
 pub(super) const ITEM: &[&str] = &["from", "is", "value", "coalesce", "concat"];
 pub(super) const TABLE: &[&str] = &["regions", "splits", "family"];
 pub(super) const FAMILY: &[&str] = &["versions", "compression", "bloom", "ttl"];
-pub(super) const CLUSTER: &[&str] = &["hbase", "user", "durability", "tls", "kerberos"];
+pub(super) const CLUSTER: &[&str] =
+    &["hbase", "user", "durability", "tls", "kerberos", "window_bytes", "patience", "compacted", "headroom"];
 pub(super) const TLS: &[&str] = &["ca", "certificate", "key", "server_name"];
 pub(super) const KERBEROS: &[&str] = &["principals", "client", "protection"];
 pub(super) const ZOOKEEPER: &[&str] = &["zookeeper", "znode"];
@@ -66,6 +68,7 @@ pub(super) const DURABILITIES: &[(&str, Durability)] = &[
     ("sync_wal", Durability::SyncWal),
     ("fsync_wal", Durability::FsyncWal),
 ];
+pub(super) const COMPACTED: &[(&str, Compacted)] = &[("detach", Compacted::Detach), ("wait", Compacted::Wait)];
 pub(super) const PROTECTIONS: &[(&str, Protection)] = &[
     ("authentication", Protection::Authentication),
     ("integrity", Protection::Integrity),

@@ -13,6 +13,7 @@ mod kafka_security;
 pub mod load;
 pub mod mistake;
 mod model;
+mod pace;
 mod row_key;
 pub mod schema;
 mod schema_registry;
@@ -26,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::attachment::Compacted;
 use crate::decode::events::{FieldError, FieldSet};
 use crate::model::each::Each;
 use crate::model::expression::Expression;
@@ -348,6 +350,21 @@ pub struct Cluster {
     pub durability: hbase::mutation::Durability,
     /// TLS and authentication.
     pub security: hbase::security::Security,
+    /// When the sink leaves the shared read.
+    pub pace: Pace,
+}
+
+/// When a sink leaves the shared read; what is not said follows from the memory budget of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Bytes of the shared budget that it may hold while others could go on; `None` is half of it.
+    pub window_bytes: Option<u64>,
+    /// How long it may finish nothing; `None` is a minute.
+    pub patience: Option<Duration>,
+    /// What happens on compacted topics.
+    pub compacted: Compacted,
+    /// How much of retention must be left before an alarm; `None` is a quarter of it.
+    pub headroom: Option<Duration>,
 }
 
 /// Where bad events go, and how many are too many.

@@ -86,6 +86,7 @@ mod tests {
         assert_eq!(values("family", "bloom"), names(grammar::BLOOMS));
         assert_eq!(values("cluster", "durability"), names(grammar::DURABILITIES));
         assert_eq!(values("kerberos", "protection"), names(grammar::PROTECTIONS));
+        assert_eq!(values("cluster", "compacted"), names(grammar::COMPACTED));
         let types: Vec<&str> =
             definitions["type"]["enum"].as_array().expect("choices").iter().filter_map(Value::as_str).collect();
         assert_eq!(types, names(grammar::TYPES));

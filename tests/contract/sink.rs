@@ -10,7 +10,7 @@ use halcyon::progress::offset::{Offset, Span, TopicPartition};
 use halcyon::sink::hbase::HBaseSink;
 use halcyon::sink::memory::MemorySink;
 use halcyon::sink::{Batch, Sink, SinkError};
-use halcyon::topology::Cluster as ClusterSettings;
+use halcyon::topology::{Cluster as ClusterSettings, Pace};
 use hbase::cell::CellKind;
 use hbase::client::admin::{Family, TableDescriptor};
 use hbase::client::{Client, ClientConfig};
@@ -112,6 +112,7 @@ fn rows_that_a_cluster_refuses_are_named_and_their_neighbours_are_durable() {
     let config = Config { region_servers: 1, cell_bytes_max: 500, ..Config::default() };
     let cluster = runtime.block_on(Cluster::start_with(config)).expect("free ports");
     let settings = ClusterSettings {
+        pace: Pace::default(),
         registry: cluster.registry(),
         user: None,
         durability: Durability::UseDefault,
@@ -141,6 +142,7 @@ fn a_refusal_that_no_row_is_to_blame_for_is_no_poison() {
     let runtime = Runtime::new().expect("a runtime");
     let cluster = runtime.block_on(Cluster::start(1)).expect("free ports");
     let settings = ClusterSettings {
+        pace: Pace::default(),
         registry: cluster.registry(),
         user: None,
         durability: Durability::UseDefault,
@@ -165,6 +167,7 @@ fn a_cluster_keeps_the_contract() {
         user: None,
         durability: Durability::UseDefault,
         security: Security::default(),
+        pace: Pace::default(),
     };
     let sink = HBaseSink::new("blue", &settings);
     let missing = runtime.block_on(sink.write(&batch(0..1, 1))).expect_err("no table yet");

@@ -34,6 +34,8 @@ pub(super) fn read() -> ReadSettings {
         connect_timeout: Duration::from_secs(10),
         accepted_losses: Vec::new(),
         transaction_patience: Duration::from_mins(1),
+        private_readers: 2,
+        private_prefetch_bytes: 0,
     }
 }
 

@@ -91,6 +91,8 @@ fn start(topology: &Topology, sink: &Arc<MemorySink>, runtime: &Runtime) -> Engi
         budget: Budget::new(topology.dead_letter.budget),
         memory_bytes: 64 << 20,
         read: ReadSettings {
+            private_readers: 2,
+            private_prefetch_bytes: 0,
             accepted_losses: Vec::new(),
             transaction_patience: Duration::from_secs(60),
             workers: 1,

@@ -159,6 +159,8 @@ fn start_engine(topology: &Topology, sinks: &[&str], runtime: &Handle) -> anyhow
             connect_timeout: Duration::from_secs(10),
             accepted_losses: Vec::new(),
             transaction_patience: Duration::from_mins(1),
+            private_readers: 2,
+            private_prefetch_bytes: 0,
         },
         clock: Arc::new(SystemClock),
     };

@@ -3,6 +3,7 @@
 //! ```text
 //! librdkafka ─▶ reader (poll thread) ─▶ lanes ─▶ workers (CPU pool) ─▶ Pipeline::deliver
 //!                  ▲ rebalances, seeks                                   ledger ─▶ committer (thread)
+//! librdkafka ─▶ private reader of a detached sink (thread) ────────────▶ Pipeline::deliver_private
 //! ```
 
 pub mod assign;
@@ -14,8 +15,10 @@ pub mod loss;
 pub mod offsets;
 pub mod place;
 mod prefetch;
+mod private;
 mod queue;
 mod reader;
+pub mod retention;
 pub mod stable;
 pub mod start;
 mod watch;
@@ -40,9 +43,13 @@ pub use self::lane::BatchLimits;
 use self::loss::AcceptedLoss;
 use self::offsets::OffsetStore;
 use self::prefetch::Prefetch;
+use self::private::Readers;
 use self::reader::Reader;
+use self::retention::Retention;
 use self::stable::StableEnds;
 use self::watch::Watch;
+use crate::clock::Clock;
+use crate::governor::PrivateReaders;
 use crate::kafka::events::Events;
 use crate::kafka::trouble::Trouble;
 use crate::kafka::{ConfigError, Role, client_config};
@@ -50,6 +57,9 @@ use crate::pipeline::Pipeline;
 use crate::project::{LaneError, Projections};
 use crate::schema_registry::{ClientError, Fetching, SchemaRegistry};
 use crate::topology::{Start, Topology};
+
+/// How long the group and the client may take to let this process go, each.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How this process reads.
 #[derive(Clone, Debug)]
@@ -72,6 +82,10 @@ pub struct ReadSettings {
     pub accepted_losses: Vec<AcceptedLoss>,
     /// How long a transaction may be open before it is told.
     pub transaction_patience: Duration,
+    /// Private readers at once; with 0 no sink is ever detached by itself.
+    pub private_readers: usize,
+    /// Bytes that the client of one private reader may hold fetched ahead.
+    pub private_prefetch_bytes: u64,
 }
 
 /// Why reading cannot begin.
@@ -135,6 +149,10 @@ pub struct KafkaSource {
     schemas: Arc<SchemaRegistry>,
     fetching: Option<Fetching>,
     stop_commits: Sender<()>,
+    /// Ends the look at retention when it is dropped; nobody waits for that thread, which may be waiting for a broker.
+    stop_watch: Sender<()>,
+    retention: Arc<Retention>,
+    readers: Option<Readers>,
     threads: Vec<JoinHandle<()>>,
     stable: Arc<StableEnds>,
 }
@@ -156,7 +174,7 @@ impl KafkaSource {
         (topology, projections): (&Topology, &Projections),
         pipeline: Arc<Pipeline>,
         settings: &ReadSettings,
-        runtime: Handle,
+        (runtime, clock): (Handle, Arc<dyn Clock>),
     ) -> Result<Self, SourceError> {
         let sinks: Vec<Arc<str>> = pipeline.ledger().sinks().to_vec();
         let stores = sinks.iter().map(|sink| store(topology, sink)).collect::<Result<Vec<_>, _>>()?;
@@ -187,6 +205,17 @@ impl KafkaSource {
             work::start(lanes, &pipeline).map_err(SourceError::Thread)?;
         let positions = positions(topology, &sinks, settings.accepted_losses.clone())?;
         let watch = watch(topology, &positions, topics, &pipeline)?;
+        let retention = Arc::new(Retention::default());
+        let stop_watch = watch_retention(topology, &pipeline, (&retention, clock), runtime.clone())?;
+        let readers = Readers {
+            topology: topology.clone(),
+            projections: projections.clone(),
+            schemas: Arc::clone(&schemas),
+            pipeline: Arc::clone(&pipeline),
+            limits: settings.limits,
+            prefetch_bytes: settings.private_prefetch_bytes,
+            retention: Arc::clone(&retention),
+        };
         let reader = Reader {
             consumer,
             instance_id: settings.instance_id.clone(),
@@ -219,7 +248,20 @@ impl KafkaSource {
         })?);
         threads.push(spawn("kafka-watch", move || watch.run(&ended))?);
         threads.push(spawn("kafka-poll", move || reader.run())?);
-        Ok(Self { control, committer, pipeline, schemas, fetching, stop_commits, threads, stable })
+        let readers = Some(readers);
+        Ok(Self {
+            control,
+            committer,
+            pipeline,
+            schemas,
+            fetching,
+            stop_commits,
+            stop_watch,
+            retention,
+            readers,
+            threads,
+            stable,
+        })
     }
 
     /// Transactions that are open for too long: nothing behind them can be read.
@@ -232,6 +274,17 @@ impl KafkaSource {
     #[must_use]
     pub const fn schemas(&self) -> &Arc<SchemaRegistry> {
         &self.schemas
+    }
+
+    /// What starts private readers; once.
+    pub fn private_readers(&mut self) -> Option<Box<dyn PrivateReaders>> {
+        self.readers.take().map(|readers| Box::new(readers) as Box<dyn PrivateReaders>)
+    }
+
+    /// What retention leaves to the sinks.
+    #[must_use]
+    pub fn retention(&self) -> &Arc<Retention> {
+        &self.retention
     }
 
     /// Whether the group has given this process its share.
@@ -255,32 +308,50 @@ impl KafkaSource {
         }
     }
 
-    /// Reads nothing more, waits for the healthy sinks at most for `patience`, commits once, leaves the group.
+    /// Reads nothing more, waits for the healthy sinks until `patience` is over, commits once, leaves the group.
     /// Returns whether all that was read is durable in every sink.
     ///
     /// Not cancel safe: dropped half-way, threads go on until the process ends.
     pub async fn stop(self, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let left = || deadline.saturating_duration_since(Instant::now());
         self.control.set_phase(Phase::Draining);
-        let flushed = self.wait(Control::is_flushed, patience).await;
-        let drained = self.pipeline.drained(self.pipeline.healthy(), None, patience).await;
+        let flushed = self.wait(Control::is_flushed, left()).await;
+        let drained = self.pipeline.drained(self.pipeline.healthy(), None, left()).await;
         let everything = self.pipeline.drained(self.pipeline.all(), None, Duration::ZERO).await;
+        if !everything {
+            self.report_undrained();
+        }
         let committer = Arc::clone(&self.committer);
         if tokio::task::spawn_blocking(move || committer.commit()).await.is_err() {
             tracing::error!("the last commit ended by a defect of halcyon");
         }
         self.control.set_phase(Phase::Leaving);
-        let left = self.wait(Control::has_left, patience).await;
-        let Self { committer, stop_commits, fetching, threads, .. } = self;
-        drop((committer, stop_commits, fetching));
-        if left {
+        // What was drained is committed; leaving and closing have their own, short time.
+        let has_left = self.wait(Control::has_left, LEAVE_PATIENCE).await;
+        let Self { committer, stop_commits, stop_watch, readers, fetching, threads, .. } = self;
+        drop((committer, stop_commits, stop_watch, readers, fetching));
+        if has_left {
             // The consumer closes when its last holder is gone; that can take librdkafka a while, and never for ever.
             let join = move || threads.into_iter().all(|thread| thread.join().is_ok());
-            let joined = tokio::time::timeout(patience, tokio::task::spawn_blocking(join)).await;
+            let joined = tokio::time::timeout(LEAVE_PATIENCE, tokio::task::spawn_blocking(join)).await;
             if !matches!(joined, Ok(Ok(true))) {
                 tracing::warn!("the kafka client did not close in time");
             }
         }
         flushed && drained && everything
+    }
+
+    /// Says for each sink what is left when the time to drain is over.
+    fn report_undrained(&self) {
+        for worker in self.pipeline.sinks() {
+            let bytes = worker.queue().bytes();
+            if bytes > 0 {
+                let state = worker.state();
+                let reason = state.reason().unwrap_or("slow");
+                tracing::warn!(sink = %worker.name(), bytes, state = state.name(), reason, "not drained in time");
+            }
+        }
     }
 
     async fn wait(&self, is_done: fn(&Control) -> bool, patience: Duration) -> bool {
@@ -295,6 +366,26 @@ impl KafkaSource {
         };
         tokio::time::timeout(patience, done).await.is_ok()
     }
+}
+
+/// Starts the look at retention; it ends when the sender is dropped.
+fn watch_retention(
+    topology: &Topology,
+    pipeline: &Arc<Pipeline>,
+    (retention, clock): (&Arc<Retention>, Arc<dyn Clock>),
+    runtime: Handle,
+) -> Result<Sender<()>, SourceError> {
+    let watch = retention::Watch {
+        retention: Arc::clone(retention),
+        ledger: Arc::clone(pipeline.ledger()),
+        store: offsets_of(topology, &topology.name)?,
+        topology: topology.clone(),
+        clock,
+        runtime,
+    };
+    let (stop, stopped) = bounded(1);
+    spawn("retention", move || watch.run(&stopped))?;
+    Ok(stop)
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, SourceError> {

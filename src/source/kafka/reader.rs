@@ -175,7 +175,9 @@ impl Reader {
         }
         let Some(lane) = self.lanes.get_mut(at) else { return false };
         let mut moved = false;
-        if self.pipeline.memory().has_room() && !lane.is_full(&self.limits) {
+        // What nobody is fed from is not read: a detached sink has a reader of its own.
+        let may_read = self.pipeline.memory().has_room() && self.pipeline.is_read(&lane.partition);
+        if may_read && !lane.is_full(&self.limits) {
             let filled = lane.fill(self.pipeline.memory(), now);
             moved = filled.entries > 0;
             if let Some(code) = filled.error {
@@ -333,9 +335,10 @@ impl Reader {
         };
         let mut places = Vec::with_capacity(assignments.len());
         for Assignment { partition, log, starts } in assignments {
-            let Some(next) = starts.iter().map(|start| start.durable).min() else { continue };
+            let Some(shared) = self.pipeline.shared_start(&starts) else { continue };
+            let next = shared.next;
             let Some(queue) = PartitionQueue::split(&self.consumer, &partition) else { continue };
-            let epoch = self.pipeline.ledger().assign(&partition, next, &starts);
+            let epoch = self.pipeline.ledger().assign_shared(&partition, (next, shared.sinks), &starts);
             self.pipeline.ledger().set_end(&partition, log.high);
             self.control.set_target(&partition, log.high);
             tracing::info!(%partition, offset = %next, end = %log.high, "partition assigned");
@@ -377,6 +380,7 @@ impl Reader {
             }
         }
         self.committer.commit_and_revoke(&held, if lost { Ownership::Lost } else { Ownership::Kept });
+        self.pipeline.sweep();
         for partition in &names {
             self.control.forget_target(partition);
             self.consumer.context().forget(partition);

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{dead_letters, delete, durability, registry, row_key, schema_source, shown, start, token_source, version};
+use super::{
+    dead_letters, delete, durability, pace, registry, row_key, schema_source, shown, start, token_source, version,
+};
 use crate::topology::{Model, Reading, Table, Topology};
 
 impl Topology {
@@ -28,6 +30,7 @@ impl Topology {
                 "group": self.sink_group(name),
                 "user": cluster.user,
                 "durability": durability(cluster),
+                "pace": pace(cluster),
             });
             (name.clone(), value)
         });
