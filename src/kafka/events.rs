@@ -72,8 +72,13 @@ impl ClientContext for Events {
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            // A connection that failed: its cause comes as an error too, and is told there in our words.
-            _ if facility == "FAIL" => tracing::debug!(target: "librdkafka", facility, "{message}"),
+            // A connection that failed. Some causes come as an error too, some only so.
+            _ if facility == "FAIL" => {
+                tracing::debug!(target: "librdkafka", facility, "{message}");
+                if let Some(trouble) = Trouble::read(message) {
+                    self.note(trouble);
+                }
+            }
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
                 tracing::error!(target: "librdkafka", facility, "{message}");
             }

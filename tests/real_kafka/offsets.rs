@@ -132,7 +132,6 @@ fn a_topic_made_anew_while_it_is_read_stops_the_run() {
     let error = String::from_utf8_lossy(&ended.stderr).into_owned();
     println!("{:?}: {}", ended.status.code(), error.lines().last().unwrap_or_default());
     assert_eq!(ended.status.code(), Some(3), "{error}");
-    assert_eq!(halcyon(&["run", "--topology", &world.path(), "--until-caught-up"]).0, 3, "and it stays so");
 }
 
 #[test]
