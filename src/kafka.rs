@@ -9,6 +9,7 @@ pub mod trouble;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use self::events::Events;
@@ -59,6 +60,8 @@ const STATISTICS: Duration = Duration::from_secs(2);
 /// [`ConfigError`]; no value of a secret is in it.
 pub fn client_config(kafka: &Kafka, role: &Role<'_>) -> Result<ClientConfig, ConfigError> {
     let mut config = ClientConfig::new();
+    // Why a connection was closed is told at that level alone; what is shown is decided where it is logged.
+    config.set_log_level(RDKafkaLogLevel::Debug);
     config.set("client.id", CLIENT_ID);
     config.set("socket.keepalive.enable", "true");
     match role {

@@ -24,6 +24,9 @@ pub enum Trouble {
     ClientCertificate,
     /// We speak in plain text to a port that speaks TLS.
     TlsExpected,
+    /// The broker closes every connection before it has said anything: most often a port that speaks TLS, but a broker that
+    /// is going down does so too.
+    ClosedAtOnce,
     /// We speak TLS to a port that does not.
     PlaintextExpected,
     /// No token could be had.
@@ -72,6 +75,10 @@ impl Trouble {
         if has("connecting to a SSL listener") {
             return Some(Self::TlsExpected);
         }
+        // The first request was sent, and the answer was the end: newer brokers do not say why.
+        if has("connection closed by peer") && has("in state APIVERSION_QUERY") && !has("ssl://") {
+            return Some(Self::ClosedAtOnce);
+        }
         if has("connecting to a PLAINTEXT broker listener")
             || has("wrong version number")
             || has("packet length too long")
@@ -96,7 +103,7 @@ impl Trouble {
             | Self::TlsExpected
             | Self::PlaintextExpected
             | Self::Token { .. } => true,
-            Self::UnknownHost | Self::Refused => false,
+            Self::ClosedAtOnce | Self::UnknownHost | Self::Refused => false,
         }
     }
 }
@@ -153,6 +160,10 @@ impl fmt::Display for Trouble {
                 "the broker closed the connection at once: the port speaks TLS, but `security.protocol` does not; set it to \
                  \"ssl\" or \"sasl_ssl\"",
             ),
+            Self::ClosedAtOnce => f.write_str(
+                "the broker closes each connection at once: most likely the port speaks TLS, but `security.protocol` does \
+                 not; set it to \"ssl\" or \"sasl_ssl\"",
+            ),
             Self::PlaintextExpected => f.write_str(
                 "the port does not speak TLS, but `security.protocol` does; set it to \"plaintext\" or \"sasl_plaintext\", \
                  or name the TLS port in `brokers`",
@@ -183,6 +194,11 @@ mod tests {
                 "localhost:9093/bootstrap: Disconnected while requesting ApiVersion: might be caused by incorrect \
                  security.protocol configuration (connecting to a SSL listener?) or broker version is < 0.10",
                 Trouble::TlsExpected,
+            ),
+            (
+                "127.0.0.1:9093/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 0ms in \
+                 state APIVERSION_QUERY)",
+                Trouble::ClosedAtOnce,
             ),
             (
                 "ssl://localhost:9092/bootstrap: SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker \

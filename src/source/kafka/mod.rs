@@ -468,7 +468,12 @@ fn await_topics(
             match find(topology, store, topic) {
                 Err(error @ SourceError::Unreachable { .. }) => {
                     if began.elapsed() >= patience {
-                        return Err(waited(error, began.elapsed()));
+                        let trouble = store.trouble().filter(|trouble| *trouble == Trouble::ClosedAtOnce);
+                        let brokers = topology.kafka.brokers.join(", ");
+                        return Err(match trouble {
+                            Some(trouble) => SourceError::Refused { brokers, trouble },
+                            None => waited(error, began.elapsed()),
+                        });
                     }
                     tracing::warn!(error = %crate::error_chain::chain(&error), "no broker answers yet");
                 }
