@@ -22,6 +22,7 @@ pub mod memory;
 pub mod meter;
 pub mod metrics;
 pub mod model;
+pub mod mutant;
 pub mod pipeline;
 pub mod progress;
 pub mod project;

@@ -23,6 +23,7 @@ use crate::halt::{Halt, HaltCell, HaltKind};
 use crate::memory::{Charge, Memory};
 use crate::meter::TopicMeter;
 use crate::model::batch::{BadRecord, Counts, Projected, RawBatch};
+use crate::mutant::{Mutant, is_planted};
 use crate::progress::ledger::{Ledger, SinkSet, Ticket};
 use crate::progress::offset::TopicPartition;
 use crate::sink::worker::{SinkState, SinkWorker};
@@ -174,7 +175,9 @@ impl Pipeline {
     pub fn deliver(self: &Arc<Self>, ticket: Ticket, raw: &RawBatch, (projected, mut charge): (Projected, Charge)) {
         self.count(&projected.counts, projected.bad.len() as u64);
         if !projected.bad.is_empty() {
-            self.ledger.add_part(&ticket);
+            if !is_planted(Mutant::DeadLettersNotAwaited) {
+                self.ledger.add_part(&ticket);
+            }
             self.store_bad(&ticket, raw, &projected.bad);
         }
         let last_ms = raw.records.last().map(|record| record.timestamp_ms).filter(|ms| *ms >= 0);

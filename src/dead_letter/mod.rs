@@ -6,15 +6,18 @@
 
 mod budget;
 mod file;
+mod foreign;
 mod topic;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rdkafka::error::KafkaError;
 
 pub use self::budget::{Budget, Verdict};
 use self::file::FileStore;
+pub use self::foreign::{LetterFuture, LetterStore};
 use self::topic::TopicStore;
 use crate::kafka::ConfigError;
 use crate::model::batch::{BadRecord, RawBatch, Stage};
@@ -125,6 +128,8 @@ pub enum DeadLetters {
     File(FileStore),
     /// A Kafka topic.
     Topic(TopicStore),
+    /// A store that is not ours.
+    Foreign(Arc<dyn LetterStore>),
 }
 
 impl DeadLetters {
@@ -155,6 +160,7 @@ impl DeadLetters {
             }),
             (Self::File(file), Some(_)) => file.store(letters).await,
             (Self::Topic(topic), Some(_)) => topic.store(letters).await,
+            (Self::Foreign(store), Some(_)) => store.store(letters).await,
         }
     }
 }

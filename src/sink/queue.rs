@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::Batch;
+use crate::mutant::{Mutant, is_planted};
 use crate::progress::offset::TopicPartition;
 
 /// The batches of one sink that are not durable yet.
@@ -35,7 +36,8 @@ impl SinkQueue {
         let partition = batch.ticket.partition.clone();
         let waiting = state.waiting.entry(partition.clone()).or_default();
         waiting.push_back(batch);
-        if waiting.len() == 1 && !state.in_flight.contains(&partition) {
+        let is_busy = state.in_flight.contains(&partition) && !is_planted(Mutant::TwoInFlight);
+        if state.waiting.get(&partition).is_some_and(|waiting| waiting.len() == 1) && !is_busy {
             state.ready.push_back(partition);
             drop(state);
             self.ready.notify_one();

@@ -12,6 +12,7 @@ use super::queue::SinkQueue;
 use super::{Batch, Sink, SinkError};
 use crate::halt::{Halt, HaltCell, HaltKind};
 use crate::meter::SinkMeter;
+use crate::mutant::{Mutant, is_planted};
 use crate::progress::ledger::Ledger;
 
 /// Batches of different partitions that one sink writes at once. Each becomes a few region-disjoint calls a server, so
@@ -146,6 +147,12 @@ impl SinkWorker {
                 Err(SinkError::Transient(reason)) => {
                     self.meter.retried("transient");
                     self.set_state(SinkState::Degraded { reason });
+                    if is_planted(Mutant::TransientCountsAsDone) {
+                        self.ledger.complete(&batch.ticket, self.index, batch.last_ms);
+                    }
+                    if is_planted(Mutant::LostCompletion) || is_planted(Mutant::TransientCountsAsDone) {
+                        break;
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::KafkaError;
+use tokio::time::Instant;
 
-use super::offsets::OffsetStore;
+use super::group::Offsets;
 use super::start::{LogRange, StartError, StartFacts, resolve};
 use crate::halt::{Halt, HaltKind};
 use crate::progress::ledger::SinkStart;
@@ -29,13 +30,13 @@ pub(super) struct Assignment {
 
 /// What the topology says about starts.
 #[derive(Debug)]
-pub(super) struct Positions {
+pub struct Positions<S> {
     /// Sinks by index.
-    pub(super) sinks: Vec<Arc<str>>,
+    pub sinks: Vec<Arc<str>>,
     /// `start` by Kafka's topic name.
-    pub(super) starts: BTreeMap<String, Option<Start>>,
+    pub starts: BTreeMap<String, Option<Start>>,
     /// Offsets of sinks named in `start = "sink:NAME"` that are not among the sinks of this run.
-    pub(super) others: BTreeMap<String, OffsetStore>,
+    pub others: BTreeMap<String, S>,
 }
 
 /// Why the facts could not be had or do not allow a start.
@@ -50,15 +51,16 @@ impl From<KafkaError> for Failure {
     }
 }
 
-impl Positions {
+impl<S: Offsets> Positions<S> {
     /// Decides the start of every sink in every partition. Blocks; asks again while coordinators are away.
     ///
     /// # Errors
     /// The cause for which the run must stop.
     pub(super) fn resolve(
         &self,
-        stores: &[OffsetStore],
+        stores: &[S],
         partitions: &[TopicPartition],
+        pause: impl Fn(Duration),
     ) -> Result<Vec<Assignment>, Halt> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -75,13 +77,13 @@ impl Positions {
                 }
                 Err(Failure::Kafka(error)) => {
                     tracing::warn!(%error, "the sinks' offsets cannot be read yet");
-                    std::thread::park_timeout(PAUSE);
+                    pause(PAUSE);
                 }
             }
         }
     }
 
-    fn try_resolve(&self, stores: &[OffsetStore], partitions: &[TopicPartition]) -> Result<Vec<Assignment>, Failure> {
+    fn try_resolve(&self, stores: &[S], partitions: &[TopicPartition]) -> Result<Vec<Assignment>, Failure> {
         let Some(first) = stores.first().filter(|_| !partitions.is_empty()) else { return Ok(Vec::new()) };
         let topics: BTreeSet<&Arc<str>> = partitions.iter().map(|partition| &partition.topic).collect();
         let mut all = Vec::new();
@@ -118,11 +120,7 @@ impl Positions {
     }
 
     /// Only topics that start at a time are asked for.
-    fn at_time(
-        &self,
-        store: &OffsetStore,
-        partitions: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, Offset>, Failure> {
+    fn at_time(&self, store: &S, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Offset>, Failure> {
         let mut found = BTreeMap::new();
         for (topic, start) in &self.starts {
             let Some(Start::Time(time_ms)) = start else { continue };

@@ -1,14 +1,16 @@
 //! One partition between librdkafka's queue and the CPU pool: records gather in an open batch until it is closed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
+use tokio::time::Instant;
 
-use super::context::Context;
-use super::queue::{Entry, PartitionQueue};
+use super::group::{Entry, Queue};
+use super::watchdog::Watchdog;
 use crate::memory::{Charge, Memory};
 use crate::model::batch::{RawBatch, RawRecord};
+use crate::mutant::{Mutant, is_planted};
 use crate::progress::ledger::Epoch;
 use crate::progress::offset::{Offset, Span, TopicPartition};
 
@@ -28,12 +30,15 @@ pub struct BatchLimits {
 }
 
 /// A partition of this process.
-pub(super) struct Lane {
+pub(super) struct Lane<Q> {
     pub(super) partition: TopicPartition,
     pub(super) epoch: Epoch,
     /// The CPU worker that does all batches of this partition.
     pub(super) worker: usize,
-    queue: PartitionQueue<Context>,
+    /// Whether every sink's start is committed, so that it is found again after a crash.
+    pub(super) is_settled: bool,
+    pub(super) watchdog: Watchdog,
+    queue: Q,
     next: Offset,
     open: Option<Open>,
 }
@@ -53,14 +58,19 @@ pub(super) struct Filled {
     pub(super) error: Option<RDKafkaErrorCode>,
 }
 
-impl Lane {
+impl<Q: Queue> Lane<Q> {
     pub(super) fn new(
         (partition, epoch): (TopicPartition, Epoch),
-        queue: PartitionQueue<Context>,
-        next: Offset,
-        worker: usize,
+        queue: Q,
+        (next, worker): (Offset, usize),
+        watchdog: Watchdog,
     ) -> Self {
-        Self { partition, epoch, worker, queue, next, open: None }
+        Self { partition, epoch, worker, is_settled: false, watchdog, queue, next, open: None }
+    }
+
+    /// Reads from another queue of the same partition, which begins at [`Self::next`].
+    pub(super) fn replace_queue(&mut self, queue: Q) {
+        self.queue = queue;
     }
 
     /// The next offset to read.
@@ -73,7 +83,12 @@ impl Lane {
         let Self { queue, next, open, partition, .. } = self;
         let mut filled = Filled::default();
         filled.entries = queue.consume(|entry| match entry {
-            Entry::Error(code) => filled.error = Some(code),
+            Entry::Error(code) => {
+                filled.error = Some(code);
+                if is_planted(Mutant::ErrorSkipsRecord) {
+                    *next = Offset(next.0 + 1);
+                }
+            }
             // Read once before a seek: it is in an earlier batch.
             Entry::Record { offset, .. } if offset < *next => {}
             Entry::Record { offset, timestamp_ms, key, payload } => {

@@ -6,34 +6,38 @@
 //! ```
 
 mod assign;
+mod client;
 mod commit;
 mod context;
 mod control;
+pub mod group;
 mod lane;
+pub mod member;
 pub mod offsets;
 mod queue;
 mod reader;
 pub mod start;
+mod watchdog;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
 
 use self::assign::Positions;
+use self::client::KafkaGroup;
 use self::commit::Committer;
-use self::context::Context;
 use self::control::{Control, Phase};
 pub use self::lane::BatchLimits;
+use self::member::{Member, MemberParts};
 use self::offsets::OffsetStore;
-use self::reader::Reader;
 use crate::kafka::{ConfigError, Role, client_config};
 use crate::pipeline::Pipeline;
 use crate::project::LaneError;
@@ -95,7 +99,7 @@ pub enum SourceError {
 /// Kafka being read into a pipeline.
 pub struct KafkaSource {
     control: Arc<Control>,
-    committer: Arc<Committer>,
+    committer: Arc<Committer<KafkaGroup, OffsetStore>>,
     pipeline: Arc<Pipeline>,
     stop_commits: Sender<()>,
     threads: Vec<JoinHandle<()>>,
@@ -128,36 +132,24 @@ impl KafkaSource {
         let topics: Vec<String> = lanes.first().map(|lanes| lanes.keys().cloned().collect()).unwrap_or_default();
         let partitions = await_topics(topology, &topics, stores.first(), settings.connect_timeout)?;
 
-        let context = Context::new(Arc::clone(pipeline.ledger()));
         let config = group_config(topology, settings, partitions)?;
-        let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(SourceError::Client)?;
-        let consumer = Arc::new(consumer);
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&names).map_err(SourceError::Client)?;
-
-        let control = Arc::new(Control::default());
         let ledger = Arc::clone(pipeline.ledger());
-        let committer = Committer::new(topology.name.clone(), Arc::clone(&consumer), stores, ledger);
-        let committer = Arc::new(committer);
-        let work::Pool { senders: workers, mut threads } =
-            work::start(lanes, &pipeline).map_err(SourceError::Thread)?;
-        let reader = Reader {
-            consumer,
-            pipeline: Arc::clone(&pipeline),
-            committer: Arc::clone(&committer),
+        let group = KafkaGroup::join(config, topics, ledger, runtime).map_err(SourceError::Client)?;
+        let parts = MemberParts {
+            name: topology.name.clone(),
             positions: positions(topology, sinks)?,
-            control: Arc::clone(&control),
-            workers,
+            stores,
+            lanes,
             limits: settings.limits,
             drain_timeout: settings.drain_timeout,
-            runtime,
-            lanes: Vec::new(),
-            granted: BTreeSet::new(),
-            waiting: BTreeMap::new(),
-            turn: 0,
-            positions_asked: Instant::now(),
-            room_seen: Instant::now(),
+            stall: watchdog::STALL,
         };
+        let Member { reader, committer, control, workers } = Member::new(Arc::new(group), &pipeline, parts);
+        let mut threads = workers
+            .into_iter()
+            .enumerate()
+            .map(|(index, worker)| worker.spawn(index).map_err(SourceError::Thread))
+            .collect::<Result<Vec<_>, _>>()?;
         let (stop_commits, commit_ticks) = bounded(1);
         let interval = settings.commit_interval;
         let ticking = Arc::clone(&committer);
@@ -257,7 +249,7 @@ fn store(topology: &Topology, sink: &str) -> Result<OffsetStore, SourceError> {
     offsets_of(topology, &sink_group(topology, sink))
 }
 
-fn positions(topology: &Topology, sinks: Vec<Arc<str>>) -> Result<Positions, SourceError> {
+fn positions(topology: &Topology, sinks: Vec<Arc<str>>) -> Result<Positions<OffsetStore>, SourceError> {
     let starts: BTreeMap<_, _> =
         topology.topics.values().map(|topic| (topic.name.clone(), topic.start.clone())).collect();
     let mut others = BTreeMap::new();

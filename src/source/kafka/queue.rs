@@ -20,8 +20,8 @@ use rdkafka::bindings::{
     rd_kafka_resp_err_t, rd_kafka_timestamp_type_t,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
 
+use super::group::{Entry, Queue};
 use crate::progress::offset::{Offset, TopicPartition};
 
 /// Messages taken by one call.
@@ -32,23 +32,6 @@ pub(super) struct PartitionQueue<C: ConsumerContext + 'static> {
     queue: NonNull<rd_kafka_queue_t>,
     messages: Vec<*mut rd_kafka_message_t>,
     _consumer: Arc<BaseConsumer<C>>,
-}
-
-/// One entry of a batch, valid for the duration of the callback.
-pub(super) enum Entry<'a> {
-    /// A record.
-    Record {
-        /// Its offset.
-        offset: Offset,
-        /// Milliseconds since 1970, or -1.
-        timestamp_ms: i64,
-        /// The key, if any.
-        key: Option<&'a [u8]>,
-        /// The payload, if any.
-        payload: Option<&'a [u8]>,
-    },
-    /// An error of the partition. The partition must be sought before the next call.
-    Error(RDKafkaErrorCode),
 }
 
 impl<C: ConsumerContext + 'static> PartitionQueue<C> {
@@ -65,11 +48,11 @@ impl<C: ConsumerContext + 'static> PartitionQueue<C> {
         let messages = vec![ptr::null_mut(); MESSAGES_MAX];
         Some(Self { queue, messages, _consumer: Arc::clone(consumer) })
     }
+}
 
-    /// Gives what is there now, at most [`MESSAGES_MAX`] entries, to `each`, in order. Does not wait.
-    ///
-    /// Returns the number of entries.
-    pub(super) fn consume(&mut self, mut each: impl FnMut(Entry<'_>)) -> usize {
+impl<C: ConsumerContext + 'static> Queue for PartitionQueue<C> {
+    /// At most [`MESSAGES_MAX`] entries.
+    fn consume(&mut self, mut each: impl FnMut(Entry<'_>)) -> usize {
         const NO_WAIT: c_int = 0;
         // SAFETY: the queue is valid (invariant 1), no other thread makes batch calls (invariant 2), and the array has
         // room for as many pointers as are asked for.
