@@ -5,5 +5,6 @@
 mod contract;
 mod real;
 mod scenario;
+mod simulation;
 mod support;
 mod tidy;

@@ -1,4 +1,5 @@
 //! The world of the tests: a mock Kafka, topologies, engines on sinks in memory.
 
+pub(crate) mod guarantee;
 pub(crate) mod mock_kafka;
 pub(crate) mod process;
