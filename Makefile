@@ -47,8 +47,8 @@ bench-client: ## the HBase client beside Java's and Go's, answers checked (BENCH
 bench-frozen: ## what one frozen region server costs the others
 	@cargo run --locked --release -p bench -- frozen $(BENCH)
 
-soak: ## 1,000,000 events with five kills (EVENTS=n), then 10,000,000 rows for ten minutes of trouble (ROWS=n SECONDS=s SEED=n), a minute of fuzzing each (FUZZ=n)
-	@SOAK_EVENTS=$(or $(EVENTS),1000000) SOAK_ROWS=$(or $(ROWS),10000000) SOAK_SECONDS=$(or $(SECONDS),600) SOAK_SEED=$(or $(SEED),7) bash tests/run soak
+soak: ## 1,000,000 events with five kills (EVENTS=n), ten minutes of trouble around Kafka (KAFKA_SECONDS=s), then 10,000,000 rows for ten minutes of trouble (ROWS=n SECONDS=s SEED=n), a minute of fuzzing each (FUZZ=n)
+	@SOAK_EVENTS=$(or $(EVENTS),1000000) SOAK_ROWS=$(or $(ROWS),10000000) SOAK_SECONDS=$(or $(SECONDS),600) SOAK_KAFKA_SECONDS=$(or $(KAFKA_SECONDS),600) SOAK_SEED=$(or $(SEED),7) bash tests/run soak
 
 fuzz: ## the decoders of foreign bytes, guided by coverage (SECONDS_EACH=n for each target, TARGET=name for one)
 	@hbase/fuzz/run $(or $(SECONDS_EACH),60) $(TARGET)

@@ -2,25 +2,32 @@
 //!
 //! `command::run` and the demo hold an engine; it has no opinion about signals, flags or exit codes.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
+use crate::attachment::Policy;
 use crate::clock::Clock;
 use crate::dead_letter::{Budget, DeadLetters};
+use crate::governor::{Governor, PrivateReaders, ReaderSignal};
 use crate::halt::Halt;
 use crate::memory::Memory;
+use crate::monitor::{Monitor, Watched};
 use crate::pipeline::{Pipeline, TotalsView};
-use crate::progress::ledger::{PartitionView, SinkView};
+use crate::project::Projections;
 use crate::sink::Sink;
-use crate::sink::worker::SinkWorker;
 use crate::source::kafka::{KafkaSource, ReadSettings, SourceError};
-use crate::status::{LagStatus, PartitionStatus, SinkStatus, Status, StatusSource};
 use crate::topology::Topology;
 
 /// The share of the memory budget that librdkafka may fetch ahead; the rest is for batches and the sinks' windows.
 const PREFETCH_SHARE: u64 = 4;
+
+/// The share of the memory budget that is kept for private readers: half of it for what their clients fetch ahead.
+const PRIVATE_SHARE: u64 = 8;
+
+/// How long private readers may take to end.
+const READERS_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a run is made of.
 #[derive(Debug)]
@@ -31,9 +38,9 @@ pub struct EngineParts {
     pub dead_letters: DeadLetters,
     /// How many may be bad.
     pub budget: Budget,
-    /// The memory budget in bytes: prefetch, batches and windows together.
+    /// The memory budget in bytes: prefetch, batches, windows and private readers together.
     pub memory_bytes: u64,
-    /// How Kafka is read. `prefetch_bytes` is set from the memory budget.
+    /// How Kafka is read. `prefetch_bytes` and `private_prefetch_bytes` are set from the memory budget.
     pub read: ReadSettings,
     /// For lag in seconds.
     pub clock: Arc<dyn Clock>,
@@ -44,6 +51,7 @@ pub struct EngineParts {
 pub struct Engine {
     pipeline: Arc<Pipeline>,
     source: KafkaSource,
+    governor: Arc<Governor>,
     drain_timeout: Duration,
     monitor: Arc<Monitor>,
 }
@@ -63,21 +71,54 @@ impl Engine {
     /// # Errors
     /// [`SourceError`]; nothing runs then.
     pub fn start(topology: &Topology, parts: EngineParts, runtime: Handle) -> Result<Self, SourceError> {
+        Self::start_with(topology, &Projections::default(), parts, runtime)
+    }
+
+    /// The same with projections of one's own beside the models of the topology.
+    ///
+    /// # Errors
+    /// [`SourceError`]; nothing runs then.
+    pub fn start_with(
+        topology: &Topology,
+        projections: &Projections,
+        parts: EngineParts,
+        runtime: Handle,
+    ) -> Result<Self, SourceError> {
         let EngineParts { sinks, dead_letters, budget, memory_bytes, mut read, clock } = parts;
-        read.prefetch_bytes = memory_bytes / PREFETCH_SHARE;
-        let memory = Memory::new(memory_bytes - read.prefetch_bytes);
-        let pipeline = Pipeline::start(sinks, memory, (dead_letters, budget), runtime.clone());
+        let shares = Shares::of(memory_bytes, read.private_readers);
+        (read.prefetch_bytes, read.private_prefetch_bytes) = (shares.prefetch, shares.private);
+        let policies = policies(topology, &sinks, &shares);
+        let pipeline = Pipeline::start(sinks, Memory::new(shares.shared), (dead_letters, budget), runtime.clone());
+        for (worker, policy) in pipeline.sinks().iter().zip(&policies).filter(|(_, policy)| policy.can_detach) {
+            worker.set_window_bytes_max(policy.window_bytes);
+        }
         let drain_timeout = read.drain_timeout;
-        match KafkaSource::start(topology, Arc::clone(&pipeline), &read, runtime) {
-            Ok(source) => {
-                let monitor = Monitor::new(topology.name.clone(), Arc::clone(&pipeline), clock);
-                Ok(Self { pipeline, source, drain_timeout, monitor })
-            }
+        let kafka = (runtime.clone(), Arc::clone(&clock));
+        let mut source = match KafkaSource::start((topology, projections), Arc::clone(&pipeline), &read, kafka) {
+            Ok(source) => source,
             Err(error) => {
                 pipeline.stop();
-                Err(error)
+                return Err(error);
             }
-        }
+        };
+        let places = (0..read.private_readers).map(|_| Memory::new(shares.private)).collect();
+        let readers = source.private_readers().unwrap_or_else(|| Box::new(NoReaders));
+        let governor = Governor::start(Arc::clone(&pipeline), policies, (readers, places), &runtime);
+        let parts = Watched {
+            pipeline: Arc::clone(&pipeline),
+            governor: Arc::clone(&governor),
+            retention: Arc::clone(source.retention()),
+            stable: source.stable(),
+            schemas: Arc::clone(source.schemas()),
+        };
+        let monitor = Monitor::new(topology.name.clone(), parts, clock);
+        Ok(Self { pipeline, source, governor, drain_timeout, monitor })
+    }
+
+    /// Detaches, attaches, pauses, drains and limits sinks.
+    #[must_use]
+    pub fn governor(&self) -> &Arc<Governor> {
+        &self.governor
     }
 
     /// The part that sources share.
@@ -104,139 +145,82 @@ impl Engine {
 
     /// Drains in the order of the data, commits once, leaves the group.
     pub async fn stop(self) -> Ended {
+        self.governor.stop();
         let is_drained = self.source.stop(self.drain_timeout).await;
+        let ended = async {
+            while !self.governor.has_ended() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(READERS_PATIENCE, ended).await.is_err() {
+            tracing::warn!("a private reader did not end in time");
+        }
         self.pipeline.stop();
         Ended { totals: self.pipeline.totals(), is_drained }
     }
 }
 
-/// A run as seen from outside. Rates are those between two looks.
+/// How the memory budget is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shares {
+    /// Fetched ahead for the shared read.
+    prefetch: u64,
+    /// Batches and windows of the shared read.
+    shared: u64,
+    /// The place of one private reader; its client may fetch ahead as much again.
+    private: u64,
+}
+
+impl Shares {
+    fn of(memory_bytes: u64, private_readers: usize) -> Self {
+        let prefetch = memory_bytes / PREFETCH_SHARE;
+        let readers = private_readers as u64;
+        let private = (memory_bytes / PRIVATE_SHARE / 2).checked_div(readers).unwrap_or(0);
+        Self { prefetch, shared: memory_bytes - prefetch - 2 * private * readers, private }
+    }
+}
+
+/// The rules of every sink: the topology's, and the rest from the budget.
+fn policies(topology: &Topology, sinks: &[Arc<dyn Sink>], shares: &Shares) -> Vec<Policy> {
+    let rules = |sink: &Arc<dyn Sink>| {
+        let pace = topology.clusters.get(&**sink.name()).map(|cluster| cluster.pace).unwrap_or_default();
+        let default = Policy::within(shares.shared);
+        Policy {
+            window_bytes: pace.window_bytes.unwrap_or(default.window_bytes),
+            patience: pace.patience.unwrap_or(default.patience),
+            compacted: pace.compacted,
+            headroom: pace.headroom,
+            can_detach: shares.private > 0,
+        }
+    };
+    sinks.iter().map(rules).collect()
+}
+
+/// Stands in once the source's have been taken.
 #[derive(Debug)]
-pub struct Monitor {
-    name: String,
-    pipeline: Arc<Pipeline>,
-    clock: Arc<dyn Clock>,
-    began: Instant,
-    last: Mutex<Look>,
-}
+struct NoReaders;
 
-/// What the last look saw, and the rates since the one before.
-#[derive(Clone, Debug)]
-struct Look {
-    at: Instant,
-    events: u64,
-    rows: Vec<u64>,
-    events_per_second: f64,
-    rows_per_second: Vec<f64>,
-}
-
-/// Looks that follow each other faster show the rates of the one before.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-
-impl Monitor {
-    fn new(name: String, pipeline: Arc<Pipeline>, clock: Arc<dyn Clock>) -> Arc<Self> {
-        let sinks = pipeline.sinks().len();
-        let look = Look {
-            at: Instant::now(),
-            events: 0,
-            rows: vec![0; sinks],
-            events_per_second: 0.0,
-            rows_per_second: vec![0.0; sinks],
-        };
-        Arc::new(Self { name, pipeline, clock, began: Instant::now(), last: Mutex::new(look) })
+impl PrivateReaders for NoReaders {
+    fn start(&self, _: usize, _: Arc<ReaderSignal>) -> Result<(), String> {
+        Err("this source has no private readers".to_owned())
     }
 
-    fn look(&self) -> Look {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let elapsed = last.at.elapsed();
-        if elapsed >= LOOK_INTERVAL {
-            let events = self.pipeline.totals().events;
-            let rows: Vec<u64> = self.pipeline.sinks().iter().map(|sink| sink.meter().rows()).collect();
-            let rate = |now: u64, before: u64| (now - before) as f64 / elapsed.as_secs_f64();
-            *last = Look {
-                at: Instant::now(),
-                events_per_second: rate(events, last.events),
-                rows_per_second: rows.iter().zip(&last.rows).map(|(now, before)| rate(*now, *before)).collect(),
-                events,
-                rows,
-            };
-        }
-        last.clone()
-    }
-
-    fn sink(sink: &SinkWorker, rows_per_second: f64) -> SinkStatus {
-        let state = sink.state();
-        SinkStatus {
-            name: sink.name().to_string(),
-            state: state.name().to_owned(),
-            reason: state.reason().map(str::to_owned),
-            window_bytes: Some(sink.queue().bytes()),
-            rows_per_second: Some(rows_per_second),
-            rows: Some(sink.meter().rows()),
-        }
-    }
-
-    fn partition(&self, view: &PartitionView) -> PartitionStatus {
-        let now_ms = self.clock.now_ms();
-        let sinks = self.pipeline.sinks().iter().zip(&view.sinks);
-        PartitionStatus {
-            topic: view.partition.topic.to_string(),
-            partition: view.partition.partition,
-            end_offset: view.end.map(|end| end.0),
-            sinks: sinks.map(|(worker, sink)| lag(worker.name(), view, sink, now_ms)).collect(),
-        }
+    fn compacted(&self) -> Option<String> {
+        None
     }
 }
 
-fn lag(name: &str, view: &PartitionView, sink: &SinkView, now_ms: i64) -> LagStatus {
-    let lag_offsets = view.end.map(|end| (end.0 - sink.durable.0).max(0));
-    let age = |ms: i64| (now_ms - ms).max(0) as f64 / 1000.0;
-    LagStatus {
-        sink: name.to_owned(),
-        committed: sink.committed.map(|offset| offset.0),
-        durable: Some(sink.durable.0),
-        lag_offsets,
-        lag_seconds: if lag_offsets == Some(0) { Some(0.0) } else { sink.durable_ms.map(age) },
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl StatusSource for Monitor {
-    fn status(&self) -> Status {
-        let look = self.look();
-        let totals = self.pipeline.totals();
-        let memory = self.pipeline.memory();
-        let sinks = self.pipeline.sinks().iter().zip(&look.rows_per_second);
-        Status {
-            name: self.name.clone(),
-            state: if self.pipeline.halt().get().is_some() { "stopping" } else { "running" }.to_owned(),
-            uptime_seconds: Some(self.began.elapsed().as_secs_f64()),
-            events_per_second: Some(look.events_per_second),
-            events: Some(totals.events),
-            dead_letters: Some(totals.bad),
-            memory_budget_bytes: Some(memory.limit()),
-            memory_used_bytes: Some(memory.used()),
-            sinks: sinks.map(|(sink, rate)| Self::sink(sink, *rate)).collect(),
-            partitions: self.pipeline.ledger().view().iter().map(|view| self.partition(view)).collect(),
+    #[test]
+    fn the_shares_are_the_budget() {
+        for readers in 0..4 {
+            let Shares { prefetch, shared, private } = Shares::of(96 << 20, readers);
+            let all = prefetch + shared + 2 * private * readers as u64;
+            assert_eq!(all, 96 << 20, "{readers} readers");
+            assert_eq!(private == 0, readers == 0);
         }
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        self.healthy()?;
-        if self.pipeline.ledger().view().is_empty() {
-            return Err("no partition is assigned yet".to_owned());
-        }
-        if let Some(reason) = self.pipeline.dead_letter_trouble() {
-            return Err(format!("dead letters: {reason}"));
-        }
-        for sink in self.pipeline.sinks() {
-            if let Some(reason) = sink.state().reason() {
-                return Err(format!("sink {}: {reason}", sink.name()));
-            }
-        }
-        Ok(())
-    }
-
-    fn healthy(&self) -> Result<(), String> {
-        self.pipeline.halt().get().map_or(Ok(()), |halt| Err(halt.message))
     }
 }

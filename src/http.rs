@@ -1,6 +1,8 @@
-//! `/health`, `/ready`, `/metrics` and `/status`, off the data path.
+//! `/health`, `/ready`, `/metrics` and `/status`, and the operator's control of sinks (`control`), off the data path.
 //!
 //! Only on a loopback address, unless a token is configured; then every request must carry it as `Bearer`.
+
+mod control;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +18,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::governor::Governor;
 use crate::status::StatusSource;
 
 /// Why the listener is not there.
@@ -43,6 +46,8 @@ pub enum HttpError {
 pub struct Sources {
     /// The run.
     pub status: Arc<dyn StatusSource>,
+    /// What controls its sinks.
+    pub governor: Arc<Governor>,
     /// The metrics.
     pub metrics: PrometheusHandle,
     /// The token that requests must carry, if any.
@@ -74,6 +79,7 @@ pub fn serve(listener: TcpListener, sources: Sources) -> JoinHandle<()> {
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
+        .merge(control::routes())
         .layer(middleware::from_fn_with_state(sources.clone(), authorise))
         .with_state(sources);
     tokio::spawn(async move {
@@ -125,9 +131,17 @@ fn publish(status: &crate::status::Status) {
     use ::metrics::gauge;
 
     use crate::metrics as name;
+    use crate::sink::throttle::Unit;
     for sink in &status.sinks {
         if let Some(bytes) = sink.window_bytes {
             gauge!(name::SINK_WINDOW_BYTES, "sink" => sink.name.clone()).set(bytes as f64);
+        }
+        let private = sink.private_memory_bytes.unwrap_or(0);
+        gauge!(name::PRIVATE_MEMORY_BYTES, "sink" => sink.name.clone()).set(private as f64);
+        for unit in [Unit::Rows, Unit::Bytes] {
+            let limit = sink.limit.as_ref().filter(|limit| limit.unit == unit.name());
+            let limit = limit.map_or(0.0, |limit| limit.per_second as f64);
+            gauge!(name::SINK_LIMIT_PER_SECOND, "sink" => sink.name.clone(), "unit" => unit.name()).set(limit);
         }
     }
     for held in &status.partitions {
@@ -139,6 +153,15 @@ fn publish(status: &crate::status::Status) {
             }
             if let Some(seconds) = lag.lag_seconds {
                 gauge!(name::LAG_SECONDS, &labels).set(seconds);
+            }
+            if let Some(offsets) = lag.headroom_offsets {
+                gauge!(name::HEADROOM_OFFSETS, &labels).set(offsets as f64);
+            }
+            if let Some(seconds) = lag.headroom_seconds {
+                gauge!(name::HEADROOM_SECONDS, &labels).set(seconds);
+            }
+            if let Some(is_short) = lag.headroom_short {
+                gauge!(name::HEADROOM_SHORT, &labels).set(if is_short { 1.0 } else { 0.0 });
             }
         }
     }

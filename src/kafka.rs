@@ -1,11 +1,20 @@
 //! librdkafka's configuration from a topology: what the operator sets, and what halcyon must own.
 
-use std::time::Duration;
+pub mod admin;
+pub mod events;
+pub mod journal;
+pub mod token;
+pub mod trouble;
+
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::topology::Kafka;
+use self::events::Events;
+use self::trouble::Trouble;
 use crate::topology::setting::SettingError;
+use crate::topology::{GroupProtocol, Kafka};
 
 /// What a client is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +63,11 @@ pub fn client_config(kafka: &Kafka, role: &Role<'_>) -> Result<ClientConfig, Con
     config.set("socket.keepalive.enable", "true");
     match role {
         Role::Group { .. } => {
-            config.set("partition.assignment.strategy", "cooperative-sticky");
+            if kafka.group_protocol == GroupProtocol::Classic {
+                config.set("partition.assignment.strategy", "cooperative-sticky");
+            }
             config.set("fetch.queue.backoff.ms", millis(FETCH_BACKOFF));
             config.set("fetch.wait.max.ms", millis(FETCH_WAIT));
-            config.set("queued.min.messages", "1000000");
             config.set("isolation.level", "read_committed");
         }
         Role::Offsets { .. } => {}
@@ -74,6 +84,7 @@ pub fn client_config(kafka: &Kafka, role: &Role<'_>) -> Result<ClientConfig, Con
     match role {
         Role::Group { group, instance_id } => {
             own_consumer(&mut config, group);
+            config.set("group.protocol", kafka.group_protocol.name());
             config.set("statistics.interval.ms", millis(STATISTICS));
             if let Some(instance_id) = instance_id {
                 config.set("group.instance.id", *instance_id);
@@ -98,6 +109,32 @@ fn own_consumer(config: &mut ClientConfig, group: &str) {
     config.set("enable.partition.eof", "false");
 }
 
+/// How long the probe's errors are listened to.
+const PROBE_WAIT: Duration = Duration::from_millis(50);
+
+/// Whether a certificate that did not verify is for another host, or not trusted at all. OpenSSL tells librdkafka, but
+/// librdkafka does not tell us: one more handshake without the check of the name does. No credential is sent by it.
+#[must_use]
+pub fn certificate_trouble(kafka: &Kafka, patience: Duration) -> Trouble {
+    let probe = || {
+        let config = client_config(kafka, &Role::Producer).ok()?;
+        let mut bare = ClientConfig::new();
+        for (name, value) in config.config_map() {
+            if name.starts_with("ssl.") || name == "bootstrap.servers" {
+                bare.set(name, value);
+            }
+        }
+        bare.set("security.protocol", "ssl").set("ssl.endpoint.identification.algorithm", "none");
+        let consumer: BaseConsumer<Events> = bare.create_with_context(Events::new(kafka)).ok()?;
+        // A broker that wants SASL closes the connection after the handshake, which has told us what we want to know.
+        let answered = consumer.fetch_metadata(None, patience).is_ok();
+        let deadline = Instant::now() + PROBE_WAIT;
+        while consumer.poll(deadline.saturating_duration_since(Instant::now())).is_some() {}
+        Some(answered || consumer.context().trouble() != Some(Trouble::Certificate))
+    };
+    if probe() == Some(true) { Trouble::HostName } else { Trouble::Certificate }
+}
+
 fn millis(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
@@ -109,7 +146,20 @@ mod tests {
 
     fn kafka(properties: &[(&str, Setting)]) -> Kafka {
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        Kafka { brokers: vec!["a:1".to_owned(), "b:2".to_owned()], properties }
+        let brokers = vec!["a:1".to_owned(), "b:2".to_owned()];
+        Kafka { brokers, properties, group_protocol: GroupProtocol::Classic, oauth_token: None }
+    }
+
+    #[test]
+    fn the_group_protocol_of_kip_848_leaves_assignment_to_the_broker() {
+        let role = Role::Group { group: "chat", instance_id: Some("one") };
+        let classic = client_config(&kafka(&[]), &role).expect("legal");
+        assert_eq!(classic.get("partition.assignment.strategy"), Some("cooperative-sticky"));
+        assert_eq!(classic.get("group.protocol"), Some("classic"));
+        let new = Kafka { group_protocol: GroupProtocol::Consumer, ..kafka(&[]) };
+        let new = client_config(&new, &role).expect("legal");
+        assert_eq!((new.get("partition.assignment.strategy"), new.get("group.protocol")), (None, Some("consumer")));
+        assert_eq!(new.get("group.instance.id"), Some("one"));
     }
 
     #[test]

@@ -14,13 +14,14 @@ const CHARGE_BYTES_MIN: u64 = 4096;
 pub struct Memory {
     limit: u64,
     used: AtomicU64,
+    peak: AtomicU64,
 }
 
 impl Memory {
     /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: u64) -> Arc<Self> {
-        Arc::new(Self { limit, used: AtomicU64::new(0) })
+        Arc::new(Self { limit, used: AtomicU64::new(0), peak: AtomicU64::new(0) })
     }
 
     /// The limit in bytes.
@@ -35,6 +36,17 @@ impl Memory {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// The most bytes that were ever charged at once.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: u64) {
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        self.peak.fetch_max(before + bytes, Ordering::Relaxed);
+    }
+
     /// Whether more may be read.
     #[must_use]
     pub fn has_room(&self) -> bool {
@@ -45,7 +57,7 @@ impl Memory {
     #[must_use]
     pub fn charge(self: &Arc<Self>, bytes: u64) -> Charge {
         let bytes = bytes.max(CHARGE_BYTES_MIN);
-        self.used.fetch_add(bytes, Ordering::Relaxed);
+        self.add(bytes);
         Charge { memory: Arc::clone(self), bytes }
     }
 }
@@ -68,7 +80,7 @@ impl Charge {
     pub fn resize(&mut self, bytes: u64) {
         let bytes = bytes.max(CHARGE_BYTES_MIN);
         if bytes >= self.bytes {
-            self.memory.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+            self.memory.add(bytes - self.bytes);
         } else {
             self.memory.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
         }
@@ -99,6 +111,6 @@ mod tests {
         drop(second);
         assert_eq!(memory.used(), 9_000);
         drop(first);
-        assert_eq!(memory.used(), 0);
+        assert_eq!((memory.used(), memory.peak()), (0, 9_000 + CHARGE_BYTES_MIN));
     }
 }

@@ -54,15 +54,14 @@ impl SinkMeter {
         self.bytes_sum.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Rows were refused for good and became dead letters.
+    pub fn refused(&self, rows: u64) {
+        counter!(name::SINK_ROWS_REFUSED_TOTAL, "sink" => name::label(&self.sink)).increment(rows);
+    }
+
     /// A write is tried again.
     pub fn retried(&self, reason: &'static str) {
         counter!(name::SINK_RETRIES_TOTAL, "sink" => name::label(&self.sink), "reason" => reason).increment(1);
-    }
-
-    /// The sink's state changed.
-    pub fn state(&self, before: &'static str, after: &'static str) {
-        gauge!(name::SINK_STATE, "sink" => name::label(&self.sink), "state" => before).set(0.0);
-        gauge!(name::SINK_STATE, "sink" => name::label(&self.sink), "state" => after).set(1.0);
     }
 
     /// Rows made durable since the start.
@@ -75,6 +74,63 @@ impl SinkMeter {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes_sum.load(Ordering::Relaxed)
+    }
+}
+
+/// One sink's part in the shared read.
+#[derive(Debug)]
+pub struct AttachmentMeter {
+    sink: Arc<str>,
+}
+
+impl AttachmentMeter {
+    /// The gauges and counters of a sink, which is starting.
+    #[must_use]
+    pub fn new(sink: &Arc<str>) -> Self {
+        let meter = Self { sink: Arc::clone(sink) };
+        meter.state("starting", "starting");
+        meter
+    }
+
+    /// The sink's state changed.
+    pub fn state(&self, before: &'static str, after: &'static str) {
+        gauge!(name::SINK_STATE, "sink" => name::label(&self.sink), "state" => before).set(0.0);
+        gauge!(name::SINK_STATE, "sink" => name::label(&self.sink), "state" => after).set(1.0);
+    }
+
+    /// The sink was taken off the shared read.
+    pub fn detached(&self, cause: &'static str) {
+        counter!(name::SINK_DETACHES_TOTAL, "sink" => name::label(&self.sink), "cause" => cause).increment(1);
+    }
+}
+
+/// What one private reader has read.
+pub struct PrivateMeter {
+    records: Counter,
+    bytes: Counter,
+}
+
+impl std::fmt::Debug for PrivateMeter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrivateMeter").finish_non_exhaustive()
+    }
+}
+
+impl PrivateMeter {
+    /// The counters of a sink's private readers.
+    #[must_use]
+    pub fn new(sink: &Arc<str>) -> Self {
+        let label = || name::label(sink);
+        Self {
+            records: counter!(name::PRIVATE_RECORDS_TOTAL, "sink" => label()),
+            bytes: counter!(name::PRIVATE_BYTES_TOTAL, "sink" => label()),
+        }
+    }
+
+    /// A batch was read.
+    pub fn read(&self, records: u64, bytes: u64) {
+        self.records.increment(records);
+        self.bytes.increment(bytes);
     }
 }
 
@@ -109,6 +165,22 @@ impl<'a> TopicMeter<'a> {
             let stage = record.stage.name();
             counter!(name::EVENTS_BAD_TOTAL, "topic" => name::label(self.topic), "stage" => stage).increment(1);
         }
+    }
+}
+
+/// What the schema registry is asked for.
+#[derive(Debug)]
+pub struct SchemaMeter;
+
+impl SchemaMeter {
+    /// A question was answered or failed.
+    pub fn fetched(ok: bool) {
+        counter!(name::SCHEMA_FETCHES_TOTAL, "outcome" => if ok { "ok" } else { "failed" }).increment(1);
+    }
+
+    /// So many partitions wait for a schema.
+    pub fn waiting(partitions: usize) {
+        gauge!(name::SCHEMA_WAITS).set(partitions as f64);
     }
 }
 

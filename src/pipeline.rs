@@ -9,6 +9,8 @@
 //! # Invariants
 //! 1. A span is durable in a sink when the sink has its rows *and* its bad records are in the dead-letter store.
 //! 2. Nothing here waits for a sink: a reader that must not go on sees it in [`Memory::has_room`].
+//! 3. Rows reach a sink only while the ledger says that it wants them: what is pushed is looked at once more afterwards,
+//!    so a sink that was cut in between holds nothing of the budget.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,20 +19,17 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::dead_letter::{Budget, DeadLetter, DeadLetters, Verdict};
-use crate::error_chain::chain;
-use crate::halt::{Halt, HaltCell, HaltKind};
+use crate::attachment::start::{SharedStart, shared_start};
+use crate::dead_letter::{Budget, DeadLetter, DeadLetters, Kept, Office};
+use crate::halt::HaltCell;
 use crate::memory::{Charge, Memory};
 use crate::meter::TopicMeter;
 use crate::model::batch::{BadRecord, Counts, Projected, RawBatch};
 use crate::mutant::{Mutant, is_planted};
-use crate::progress::ledger::{Ledger, SinkSet, Ticket};
+use crate::progress::ledger::{Ledger, SinkSet, SinkStart, Ticket};
 use crate::progress::offset::TopicPartition;
 use crate::sink::worker::{SinkState, SinkWorker};
 use crate::sink::{Batch, Sink};
-
-/// Pause before a dead-letter store that failed is asked again.
-const DEAD_LETTER_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sums since the start.
 #[derive(Debug, Default)]
@@ -41,6 +40,18 @@ pub struct Totals {
     rows: AtomicU64,
     cells: AtomicU64,
     ties: AtomicU64,
+}
+
+impl Totals {
+    fn add(&self, counts: &Counts, bad: u64) {
+        let add = |sum: &AtomicU64, count: u64| sum.fetch_add(count, Ordering::Relaxed);
+        add(&self.events, counts.events);
+        add(&self.filtered, counts.filtered);
+        add(&self.bad, bad);
+        add(&self.rows, counts.rows);
+        add(&self.cells, counts.cells);
+        add(&self.ties, counts.ties);
+    }
 }
 
 /// A reading of [`Totals`].
@@ -67,11 +78,10 @@ pub struct Pipeline {
     memory: Arc<Memory>,
     halt: Arc<HaltCell>,
     sinks: Vec<Arc<SinkWorker>>,
-    dead_letters: Arc<DeadLetters>,
-    budget: Mutex<Budget>,
+    office: Arc<Office>,
     totals: Totals,
-    /// Why dead letters cannot be stored now.
-    dead_letter_trouble: Mutex<Option<String>>,
+    /// Sinks that may be fed by the shared read of a partition that is assigned now, as the bits of a set.
+    eligible: AtomicU64,
     runtime: Handle,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -87,11 +97,14 @@ impl Pipeline {
     ) -> Arc<Self> {
         let ledger = Arc::new(Ledger::new(sinks.iter().map(|sink| Arc::clone(sink.name())).collect()));
         let halt = Arc::new(HaltCell::default());
+        let office = Arc::new(Office::new(dead_letters, budget, Arc::clone(&halt)));
         let mut tasks = JoinSet::new();
         let workers: Vec<_> = sinks
             .into_iter()
             .enumerate()
-            .map(|(index, sink)| SinkWorker::new(index, sink, Arc::clone(&ledger), Arc::clone(&halt)))
+            .map(|(index, sink)| {
+                SinkWorker::new(index, sink, Arc::clone(&ledger), (Arc::clone(&halt), Arc::clone(&office)))
+            })
             .collect();
         for worker in &workers {
             tasks.spawn_on(Arc::clone(worker).run(), &runtime);
@@ -101,10 +114,9 @@ impl Pipeline {
             memory,
             halt,
             sinks: workers,
-            dead_letters: Arc::new(dead_letters),
-            budget: Mutex::new(budget),
+            office,
             totals: Totals::default(),
-            dead_letter_trouble: Mutex::default(),
+            eligible: AtomicU64::new(u64::MAX),
             runtime,
             tasks: Mutex::new(tasks),
         })
@@ -148,13 +160,54 @@ impl Pipeline {
         }
     }
 
-    /// The sinks that can be expected to finish what they have: all but those that are degraded or failed.
+    /// The sinks that may be fed by the shared read of a partition that is assigned now.
+    #[must_use]
+    pub fn eligible(&self) -> SinkSet {
+        SinkSet::from_bits(self.eligible.load(Ordering::Acquire))
+    }
+
+    /// Sets them.
+    pub fn set_eligible(&self, sinks: SinkSet) {
+        self.eligible.store(sinks.bits(), Ordering::Release);
+    }
+
+    /// Where the shared read of a partition begins that is assigned now, and for whom.
+    #[must_use]
+    pub fn shared_start(&self, starts: &[SinkStart]) -> Option<SharedStart> {
+        let window = |sink: usize| self.sinks.get(sink).map_or(u64::MAX, |worker| worker.window_bytes_max());
+        shared_start(starts, self.eligible(), window)
+    }
+
+    /// Whether the shared read of a partition feeds any sink. Cheap while all sinks take part.
+    #[must_use]
+    pub fn is_read(&self, partition: &TopicPartition) -> bool {
+        let all = self.all().bits();
+        self.eligible().bits() & all == all || self.ledger.is_read(partition)
+    }
+
+    /// Nobody feeds the sink any more, and what it has not finished is given up: its queue is free at once.
+    pub fn cut(&self, sink: usize) {
+        self.ledger.cut(sink);
+        if let Some(worker) = self.sinks.get(sink) {
+            worker.sweep();
+        }
+    }
+
+    /// Gives up what no sink wants any more: rows of partitions that went away.
+    pub fn sweep(&self) {
+        self.sinks.iter().for_each(|worker| worker.sweep());
+    }
+
+    /// The sinks that can be expected to finish what they have: all but those that are degraded or failed, and those that
+    /// are off the shared read, which have a backlog of their own.
     #[must_use]
     pub fn healthy(&self) -> SinkSet {
         let mut set = SinkSet::default();
+        let eligible = self.eligible();
         for (index, worker) in self.sinks.iter().enumerate() {
             match worker.state() {
-                SinkState::Starting | SinkState::Healthy => set.insert(index),
+                SinkState::Starting | SinkState::Healthy if eligible.contains(index) => set.insert(index),
+                SinkState::Starting | SinkState::Healthy => {}
                 SinkState::Degraded { .. } | SinkState::Failed { .. } => {}
             }
         }
@@ -172,8 +225,19 @@ impl Pipeline {
     /// Hands the rows of a ticket to every sink that wants them, and its bad records to the dead-letter store.
     ///
     /// Never blocks. `charge` is what the batch already holds of the budget; it is resized to the encoded rows.
-    pub fn deliver(self: &Arc<Self>, ticket: Ticket, raw: &RawBatch, (projected, mut charge): (Projected, Charge)) {
-        self.count(&projected.counts, projected.bad.len() as u64);
+    pub fn deliver(self: &Arc<Self>, ticket: Ticket, raw: &RawBatch, (projected, charge): (Projected, Charge)) {
+        self.totals.add(&projected.counts, projected.bad.len() as u64);
+        self.hand_out(ticket, raw, (projected, charge));
+    }
+
+    /// The same for what a private reader read for its sink alone. [`Pipeline::totals`] are those of the shared read; the
+    /// error budget counts both. Bad records are stored again: at least once is what is promised.
+    pub fn deliver_private(self: &Arc<Self>, ticket: Ticket, raw: &RawBatch, (projected, charge): (Projected, Charge)) {
+        self.hand_out(ticket, raw, (projected, charge));
+    }
+
+    fn hand_out(self: &Arc<Self>, ticket: Ticket, raw: &RawBatch, (projected, mut charge): (Projected, Charge)) {
+        self.office.charge(projected.counts.events, projected.bad.len() as u64);
         if !projected.bad.is_empty() {
             if !is_planted(Mutant::DeadLettersNotAwaited) {
                 self.ledger.add_part(&ticket);
@@ -192,8 +256,12 @@ impl Pipeline {
         let wanted = ticket.wanted;
         let batch = Arc::new(Batch { ticket, tables, last_ms, charge });
         for (index, worker) in self.sinks.iter().enumerate() {
-            if wanted.contains(index) {
+            if wanted.contains(index) && self.ledger.wants(&batch.ticket, index) {
                 worker.queue().push(Arc::clone(&batch));
+                // Cut in between: the sweep of the cut may have been before the push.
+                if !self.ledger.wants(&batch.ticket, index) {
+                    worker.sweep();
+                }
             }
         }
     }
@@ -218,27 +286,6 @@ impl Pipeline {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
     }
 
-    fn count(&self, counts: &Counts, bad: u64) {
-        let add = |sum: &AtomicU64, count: u64| sum.fetch_add(count, Ordering::Relaxed);
-        add(&self.totals.events, counts.events);
-        add(&self.totals.filtered, counts.filtered);
-        add(&self.totals.bad, bad);
-        add(&self.totals.rows, counts.rows);
-        add(&self.totals.cells, counts.cells);
-        add(&self.totals.ties, counts.ties);
-        let verdict = self.budget.lock().unwrap_or_else(PoisonError::into_inner).charge(counts.events, bad);
-        match verdict {
-            Verdict::Within => {}
-            Verdict::Exceeded { bad, events } => {
-                let message = format!(
-                    "{bad} of {events} events were bad, more than the error budget allows; look at the dead letters, \
-                     mend the cause or raise [dead_letter] budget, then start again"
-                );
-                self.halt.set(Halt::new(HaltKind::Policy, message));
-            }
-        }
-    }
-
     /// Stores the bad records in a task of its own; the ticket waits for it, nothing else does.
     fn store_bad(self: &Arc<Self>, ticket: &Ticket, raw: &RawBatch, bad: &[BadRecord]) {
         let letters: Vec<DeadLetter> = bad.iter().filter_map(|bad| DeadLetter::of(raw, bad)).collect();
@@ -258,33 +305,14 @@ impl Pipeline {
     /// Why dead letters cannot be stored now; their offsets are held meanwhile.
     #[must_use]
     pub fn dead_letter_trouble(&self) -> Option<String> {
-        self.dead_letter_trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// One line when the trouble begins, changes or ends.
-    fn note_dead_letters(&self, trouble: Option<String>) {
-        let mut known = self.dead_letter_trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*known, &trouble) {
-            (before, Some(error)) if before.as_ref() != Some(error) => {
-                tracing::warn!(error, "dead letters not stored: their offsets are held, and it is tried again");
-            }
-            (Some(_), None) => tracing::info!("dead letters are stored again"),
-            _ => {}
-        }
-        *known = trouble;
+        self.office.trouble()
     }
 
     async fn store_until_durable(&self, ticket: &Ticket, letters: Vec<DeadLetter>) {
-        while let Err(error) = self.dead_letters.store(&letters).await {
-            let error_chain = chain(&error);
-            if error.is_final() {
-                self.halt.set(Halt::new(HaltKind::Policy, error_chain));
-                return;
-            }
-            self.note_dead_letters(Some(error_chain));
-            tokio::time::sleep(DEAD_LETTER_PAUSE).await;
+        match self.office.keep(&letters).await {
+            Kept::Durable => {}
+            Kept::Halted => return,
         }
-        self.note_dead_letters(None);
         for index in 0..self.sinks.len() {
             self.ledger.complete(ticket, index, None);
         }

@@ -4,6 +4,7 @@
 
 mod contract;
 mod real;
+mod real_kafka;
 mod scenario;
 mod simulation;
 mod support;

@@ -244,6 +244,7 @@ async fn check(client: &Client, table: &TableName) -> anyhow::Result<u64> {
     let mut scanner = client.scan(table, Scan::default());
     let mut rows = 0;
     while let Some(row) = scanner.next_row().await? {
+        let row = row.to_cells();
         let [cell] = &row[..] else { anyhow::bail!("a row of {} cells", row.len()) };
         ensure!(cell.value == value(&cell.row), "row {} has another value", cell.row.escape_ascii());
         rows += 1;

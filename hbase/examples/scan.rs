@@ -51,17 +51,17 @@ pub(crate) async fn main() -> Result<(), Box<dyn std::error::Error>> {
         versions: Versions::all(),
         ..Scan::default()
     };
-    let cells = client.scan(&table, raw).next_row().await?.unwrap_or_default();
-    println!("raw: {cells:?}");
-    assert_eq!(cells.iter().map(|cell| cell.kind).collect::<Vec<_>>(), [CellKind::DeleteColumn, CellKind::Put]);
+    let row = client.scan(&table, raw).next_row().await?.expect("a row");
+    println!("raw: {row:?}");
+    assert_eq!(row.cells().map(|cell| cell.kind).collect::<Vec<_>>(), [CellKind::DeleteColumn, CellKind::Put]);
     Ok(())
 }
 
 async fn rows(client: &Client, table: &TableName, scan: Scan) -> Result<Vec<String>, hbase::error::Error> {
     let mut scanner = client.scan(table, scan);
     let mut keys = Vec::new();
-    while let Some(cells) = scanner.next_row().await? {
-        keys.extend(cells.first().map(|cell| String::from_utf8_lossy(&cell.row).into_owned()));
+    while let Some(row) = scanner.next_row().await? {
+        keys.push(String::from_utf8_lossy(row.key()).into_owned());
     }
     Ok(keys)
 }

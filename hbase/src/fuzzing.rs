@@ -17,6 +17,7 @@ use crate::cell::Cell;
 use crate::client::scan_call;
 use crate::cluster::{directory, meta, zookeeper};
 use crate::exception::{Exception, Reaction};
+use crate::row::Row;
 use crate::table_name::TableName;
 use crate::wire::cell_block::{self, CellReader};
 use crate::wire::compress::Compression;
@@ -161,7 +162,9 @@ fn scan_answer(bytes: &[u8]) {
     let counts = answer.cells_per_result.clone();
     let Ok(rows) = scan_call::rows(&mut answer, block) else { return };
     for (count, row) in counts.iter().zip(&rows) {
-        assert_eq!(*count as usize, row.cells.len());
+        let row = Row::of_measured(row.cells.clone());
+        let (borrowed, owned) = row.map_or((0, 0), |row| (row.cells().count(), row.to_cells().len()));
+        assert_eq!((borrowed, owned), (*count as usize, *count as usize));
     }
 }
 

@@ -75,7 +75,7 @@ fn shown(cells: &[Cell]) -> Vec<String> {
 fn parts(rows: &[RowPart]) -> Vec<String> {
     let show = |row: &RowPart| {
         let what = if row.is_partial { "part" } else { "row" };
-        format!("{what} of {}", shown(&row.cells).join(" "))
+        format!("{what} of {}", shown(&cell_block::decode(&row.cells).expect("cells")).join(" "))
     };
     rows.iter().map(show).collect()
 }
@@ -241,7 +241,7 @@ fn rows_of_meta_are_regions_in_order() {
         let (_, rows) = scan(server, "scan_of_meta");
         let regions: Vec<meta::Region> = rows
             .iter()
-            .map(|row| match meta::parse(&row.cells) {
+            .map(|row| match meta::parse(&cell_block::decode(&row.cells).expect("cells")) {
                 Ok(meta::MetaRow::Online(region, info)) => {
                     assert_eq!(info.table_name.qualifier, "golden", "{server}");
                     region
@@ -302,7 +302,8 @@ fn a_moved_region_is_found_where_the_old_server_says() {
         assert_eq!(of_region.reaction(), Reaction::Relocate { hint: Some((host.clone(), port)) }, "{server}");
         assert_eq!(host, "localhost");
         let (_, rows) = scan(server, "scan_of_meta");
-        let before = rows.first().map(|row| meta::parse(&row.cells).expect("a region"));
+        let before =
+            rows.first().map(|row| meta::parse(&cell_block::decode(&row.cells).expect("cells")).expect("a region"));
         let Some(meta::MetaRow::Online(before, _)) = before else { panic!("{before:?}") };
         assert_ne!(before.server, format!("{host}:{port}"), "{server}: it went to another server");
     }

@@ -26,6 +26,7 @@ pub mod misuse;
 pub mod mutation;
 pub mod registry;
 mod repeated;
+pub mod row;
 pub mod row_block;
 pub mod rpc;
 pub mod scan;

@@ -224,6 +224,9 @@ impl RowBlock {
     }
 }
 
+/// The part of a block's bytes that may be allocated beside them.
+const SLACK: usize = 8;
+
 /// Builds a [`RowBlock`], row by row in key order.
 #[derive(Debug, Default)]
 pub struct RowBlockBuilder {
@@ -258,6 +261,10 @@ impl RowBlockBuilder {
             return Err(BlockError::OutOfOrder { row: self.rows.len() });
         }
         self.rows.pop_if(|row| row.cells == 0);
+        // A block lives as long as its slowest cluster; what it does not need goes back at once.
+        if self.cells.capacity() - self.cells.len() > self.cells.len() / SLACK {
+            self.cells.shrink_to_fit();
+        }
         let start = self.cells.len() as u32;
         self.template.clear();
         self.template.extend_from_slice(&(key.len() as u16).to_be_bytes());
@@ -305,6 +312,10 @@ impl RowBlockBuilder {
     #[must_use]
     pub fn finish(mut self) -> RowBlock {
         self.rows.pop_if(|row| row.cells == 0);
+        // A block lives as long as its slowest cluster; what it does not need goes back at once.
+        if self.cells.capacity() - self.cells.len() > self.cells.len() / SLACK {
+            self.cells.shrink_to_fit();
+        }
         RowBlock { cells: Bytes::from(self.cells), rows: self.rows.into(), largest_cell: self.largest_cell }
     }
 }

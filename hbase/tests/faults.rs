@@ -70,6 +70,7 @@ fn a_write_outlives_every_kind_of_fault() {
             let mut scanner = client.scan(&table, Scan { caching: 50, ..Scan::default() });
             let mut rows = 0;
             while let Some(row) = scanner.next_row().await.expect("a row") {
+                let row = row.to_cells();
                 assert_eq!(row[0].row, format!("r{rows:05}"), "{reaction:?}: no row is lost or comes twice");
                 rows += 1;
             }

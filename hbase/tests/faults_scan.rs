@@ -76,6 +76,7 @@ fn a_server_killed_in_the_middle_of_a_scan_costs_no_row() {
             let mut scanner = world.client.scan(&world.table, Scan { direction, ..scan() });
             let mut rows = Vec::new();
             while let Some(row) = scanner.next_row().await.expect("a row") {
+                let row = row.to_cells();
                 rows.push((String::from_utf8_lossy(&row[0].row).into_owned(), row[0].timestamp));
                 // In the middle of a region, of an answer, and at a border.
                 match rows.len() {
@@ -103,6 +104,7 @@ fn regions_that_split_merge_and_move_under_a_scan_cost_no_row() {
             let mut scanner = world.client.scan(&world.table, Scan { direction, ..scan() });
             let mut rows = Vec::new();
             while let Some(row) = scanner.next_row().await.expect("a row") {
+                let row = row.to_cells();
                 rows.push((String::from_utf8_lossy(&row[0].row).into_owned(), row[0].timestamp));
                 let at = &row[0].row;
                 match rows.len() {

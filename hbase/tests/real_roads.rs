@@ -52,6 +52,7 @@ async fn read(client: &Client, table: &TableName) -> Vec<Bytes> {
     let mut scanner = client.scan(table, Scan::default());
     let mut values = Vec::new();
     while let Some(row) = scanner.next_row().await.expect("a row") {
+        let row = row.to_cells();
         values.extend(row.into_iter().map(|cell| cell.value));
     }
     values

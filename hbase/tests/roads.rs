@@ -80,6 +80,7 @@ fn cells_that_were_compressed_on_the_way_are_the_same_cells() {
             let mut scanner = client.scan(&table, Scan::default());
             let mut read = Vec::new();
             while let Some(row) = scanner.next_row().await.expect("a row") {
+                let row = row.to_cells();
                 read.extend(row);
             }
             assert_eq!(read, cluster.cells(&table, Visibility::Live), "{compression:?}");

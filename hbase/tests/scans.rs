@@ -62,6 +62,7 @@ async fn all(client: &Client, table: &TableName, scan: Scan) -> Vec<String> {
     let mut scanner = client.scan(table, scan);
     let mut found = Vec::new();
     while let Some(row) = scanner.next_row().await.expect("a row") {
+        let row = row.to_cells();
         found.push(key(&row));
     }
     found
@@ -139,6 +140,7 @@ fn every_row_comes_once_while_regions_split_merge_and_move() {
             let mut scanner = client.scan(&table, Scan { caching: 20, direction, ..Scan::default() });
             let mut found = Vec::new();
             while let Some(row) = scanner.next_row().await.expect("a row") {
+                let row = row.to_cells();
                 found.push(key(&row));
                 match found.len() {
                     50 => cluster.split(&table, b"r00300").expect("split"),
@@ -162,6 +164,7 @@ fn a_scan_of_many_regions_neither_loses_nor_repeats_rows_while_they_change() {
             let mut scanner = client.scan_regions(&table, Scan { caching: 20, ..Scan::default() }, options);
             let mut found = Vec::new();
             while let Some(row) = scanner.next_row().await.expect("a row") {
+                let row = row.to_cells();
                 found.push(key(&row));
                 match found.len() {
                     20 => cluster.split(&table, b"r00500").expect("split"),
@@ -242,10 +245,11 @@ fn the_lease_is_renewed_while_an_answer_waits() {
         cluster.set_scanner_lease(Duration::from_millis(400));
         cluster.record();
         let mut scanner = client.scan(&table, Scan { caching: 30, ..Scan::default() });
-        let mut found = vec![key(&scanner.next_row().await.expect("a row").expect("a row"))];
+        let mut found = vec![key(&scanner.next_row().await.expect("a row").expect("a row").to_cells())];
         let renewals = || scans(&cluster).iter().filter(|scan| scan.renew == Some(true)).count();
         until("a third renewal", || renewals() >= 3).await;
         while let Some(row) = scanner.next_row().await.expect("a row") {
+            let row = row.to_cells();
             found.push(key(&row));
         }
         assert_eq!(found, expected(Direction::Forward));

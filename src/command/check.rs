@@ -1,9 +1,10 @@
 //! `halcyon check`: is the topology right, and with `--live`, does the world fit it? Every finding at once.
 
 use crate::cli::Check;
+use crate::command::offsets::margin;
 use crate::command::{Outcome, print};
 use crate::error_chain::chain;
-use crate::source::kafka::offsets_of;
+use crate::source::kafka::{SourceError, find, offsets_of};
 use crate::topology::load::load;
 use crate::topology::{Topology, schema};
 
@@ -73,15 +74,17 @@ fn brokers(topology: &Topology) -> Vec<Result<String, String>> {
     };
     let mut findings = Vec::new();
     for topic in topology.topics.values() {
-        findings.push(match store.partition_count(&topic.name) {
-            Ok(Some(count)) => Ok(format!("topic {} has {count} partitions", topic.name)),
-            Ok(None) => Err(format!("topic {} does not exist; create it, or mend its name", topic.name)),
+        match find(topology, &store, &topic.name) {
+            Ok(count) => findings.push(Ok(format!("topic {} has {count} partitions", topic.name))),
+            Err(error @ (SourceError::TopicMissing { .. } | SourceError::Forbidden { .. })) => {
+                findings.push(Err(error.to_string()));
+            }
             Err(error) => {
-                let brokers = topology.kafka.brokers.join(", ");
-                findings.push(Err(format!("no broker of {brokers} answers: {error}; check [kafka] brokers")));
+                findings.push(Err(chain(&error)));
                 return findings;
             }
-        });
+        }
+        findings.extend(margin(topic).map(|margin| Ok(format!("topic {}: {margin}", topic.name))));
     }
     findings
 }

@@ -1,19 +1,26 @@
 //! The verbs: the only code that puts components together. Each tells its story from top to bottom.
 
+mod ask;
 pub mod check;
+pub mod dead_letter;
 pub mod demo;
 pub mod describe;
+pub mod offsets;
 mod print;
 pub mod run;
+pub mod sink;
 pub mod status;
+mod status_line;
 pub mod table;
+pub mod test;
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::cli::{Cli, TableVerb, TopologyArgs, Verb};
+use crate::cli::{Cli, DeadLetterVerb, TableVerb, TopologyArgs, Verb};
 use crate::halt::{Halt, HaltKind};
+use crate::project::Projections;
 use crate::topology::Topology;
 use crate::topology::load::load;
 use crate::topology::mistake::Mistakes;
@@ -36,13 +43,27 @@ pub enum Outcome {
 /// # Errors
 /// What the operator has to know; [`exit_code`] tells how the process ends.
 pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    run_with(cli, &Projections::default())
+}
+
+/// The same in a program that brings projections of its own.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(cli: Cli, projections: &Projections) -> anyhow::Result<Outcome> {
     match cli.verb {
-        Verb::Run(args) => run::run(&args),
+        Verb::Run(args) => run::run(&args, projections, cli.log_format),
         Verb::Check(args) => check::run(&args),
         Verb::Describe(args) => describe::run(&args),
         Verb::Table(TableVerb::Create(args)) => table::create(&args),
         Verb::Table(TableVerb::Diff(args)) => table::diff(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Offsets(verb) => offsets::run(&verb),
+        Verb::DeadLetter(DeadLetterVerb::List(args)) => dead_letter::list::run(&args),
+        Verb::DeadLetter(DeadLetterVerb::Show(args)) => dead_letter::show::run(&args),
+        Verb::DeadLetter(DeadLetterVerb::Replay(args)) => dead_letter::replay::run(&args, projections),
+        Verb::Test(args) => test::run(&args, projections),
+        Verb::Sink(args) => sink::run(&args),
         Verb::Demo(args) => demo::run(&args),
     }
 }

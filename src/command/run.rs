@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::runtime::Runtime;
 
+use super::status_line::StatusLine;
 use super::{Outcome, print};
 use crate::cli::Run;
 use crate::clock::SystemClock;
@@ -13,10 +14,12 @@ use crate::dead_letter::{Budget, DeadLetters};
 use crate::engine::{Ended, Engine, EngineParts};
 use crate::halt::{Halt, HaltKind};
 use crate::http::{self, Sources};
+use crate::project::{LaneError, Projections};
 use crate::shutdown::Shutdown;
 use crate::sink::Sink;
 use crate::sink::hbase::HBaseSink;
 use crate::source::kafka::{BatchLimits, ReadSettings, SourceError};
+use crate::telemetry::LogFormat;
 use crate::topology::Topology;
 
 /// Bytes of keys and payloads of one batch at most: with the row limit this is about 8192 events of 256 bytes.
@@ -33,7 +36,7 @@ enum End {
 ///
 /// # Errors
 /// A [`Halt`] with its exit code, or what could not be started.
-pub fn run(args: &Run) -> anyhow::Result<Outcome> {
+pub fn run(args: &Run, projections: &Projections, log_format: LogFormat) -> anyhow::Result<Outcome> {
     let topology = super::topology(&args.topology)?;
     let parts = parts(&topology, args)?;
     let metrics = crate::metrics::install().map_err(anyhow::Error::msg)?;
@@ -43,13 +46,17 @@ pub fn run(args: &Run) -> anyhow::Result<Outcome> {
         Some(address) => Some(runtime.block_on(http::bind(address, args.token().is_some()))?),
         None => None,
     };
-    let engine = Engine::start(&topology, parts, runtime.handle().clone()).map_err(halt_of)?;
+    let engine = Engine::start_with(&topology, projections, parts, runtime.handle().clone()).map_err(halt_of)?;
     let served = listener.map(|listener| {
         let token = args.token().map(Arc::from);
         let _in_runtime = runtime.enter();
-        http::serve(listener, Sources { status: engine.monitor(), metrics, token })
+        http::serve(
+            listener,
+            Sources { status: engine.monitor(), governor: Arc::clone(engine.governor()), metrics, token },
+        )
     });
     tracing::info!(name = topology.name, "running");
+    let line = StatusLine::start(engine.monitor(), log_format, runtime.handle());
     let end = runtime.block_on(async {
         tokio::select! {
             halt = engine.halted() => End::Halted(halt),
@@ -57,6 +64,7 @@ pub fn run(args: &Run) -> anyhow::Result<Outcome> {
             () = engine.caught_up(), if args.until_caught_up => End::CaughtUp,
         }
     });
+    drop(line);
     let ended = runtime.block_on(engine.stop());
     if let Some(served) = served {
         served.abort();
@@ -87,6 +95,10 @@ fn parts(topology: &Topology, args: &Run) -> anyhow::Result<EngineParts> {
             instance_id: args.group_instance_id.clone(),
             prefetch_bytes: 0,
             connect_timeout: Duration::from_millis(args.connect_timeout_ms),
+            accepted_losses: args.accept_losses.clone(),
+            transaction_patience: Duration::from_millis(args.transaction_patience_ms),
+            private_readers: usize::from(args.private_readers),
+            private_prefetch_bytes: 0,
         },
         clock: Arc::new(SystemClock),
     })
@@ -109,6 +121,9 @@ fn sinks(topology: &Topology, only: &[String]) -> anyhow::Result<Vec<Arc<dyn Sin
 fn halt_of(error: SourceError) -> anyhow::Error {
     match &error {
         SourceError::TopicMissing { .. } => Halt::new(HaltKind::Topology, error.to_string()).into(),
+        SourceError::Lane(
+            source @ (LaneError::NoProjection { .. } | LaneError::NotNamed { .. } | LaneError::OtherTable { .. }),
+        ) => Halt::new(HaltKind::Topology, source.to_string()).into(),
         _ => error.into(),
     }
 }

@@ -1,8 +1,7 @@
 //! `halcyon status`: from a running process, or from Kafka alone.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +9,11 @@ use anyhow::{Context, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset as KafkaOffset, TopicPartitionList};
 
+use super::ask::{Method, ask};
 use super::{Outcome, print};
 use crate::cli::StatusArgs;
 use crate::clock::{Clock, SystemClock};
+use crate::kafka::events::Events;
 use crate::kafka::{Role, client_config};
 use crate::progress::offset::{Offset, TopicPartition};
 use crate::source::kafka::offsets::OffsetStore;
@@ -22,8 +23,6 @@ use crate::topology::Topology;
 
 /// Time between two looks with `--watch`.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a process may take to answer.
-const HTTP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the first records behind the commits may take to arrive.
 const RECORDS_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -72,27 +71,15 @@ pub fn run(args: &StatusArgs) -> anyhow::Result<Outcome> {
 
 /// `GET /status` of a process.
 fn from_process(url: &str) -> anyhow::Result<Status> {
-    let address = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
-    let asked = format!("ask {address}; is `halcyon run --listen {address}` running?");
-    let mut stream = TcpStream::connect(address).with_context(|| asked.clone())?;
-    stream.set_read_timeout(Some(HTTP_TIMEOUT))?;
-    let token = std::env::var("HALCYON_LISTEN_TOKEN").ok();
-    let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-    write!(stream, "GET /status HTTP/1.1\r\nHost: {address}\r\n{authorization}Connection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).with_context(|| asked.clone())?;
-    let (head, body) = answer.split_once("\r\n\r\n").with_context(|| asked.clone())?;
-    if !head.starts_with("HTTP/1.1 200") {
-        bail!("{address} answers {}", head.lines().next().unwrap_or_default());
-    }
-    serde_json::from_str(body).context("read the status of the process")
+    let answer = ask(url, Method::Get, "/status", None)?;
+    serde_json::from_str(answer.body_of_success()?).context("read the status of the process")
 }
 
 /// What Kafka alone knows: commits and ends.
 struct FromKafka {
     topology: Topology,
     stores: Vec<(String, OffsetStore)>,
-    reader: BaseConsumer,
+    reader: BaseConsumer<Events>,
 }
 
 impl FromKafka {
@@ -102,7 +89,8 @@ impl FromKafka {
             stores.push((sink.clone(), offsets_of(&topology, &sink_group(&topology, sink))?));
         }
         let group = format!("{}.status", topology.name);
-        let reader = client_config(&topology.kafka, &Role::Offsets { group: &group })?.create()?;
+        let config = client_config(&topology.kafka, &Role::Offsets { group: &group })?;
+        let reader = config.create_with_context(Events::new(&topology.kafka))?;
         Ok(Self { topology, stores, reader })
     }
 
@@ -135,12 +123,14 @@ impl FromKafka {
                     durable: None,
                     lag_offsets: Some((end.0 - committed.unwrap_or(low).max(low).0).max(0)),
                     lag_seconds: committed.filter(|at| *at >= end).map(|_| 0.0),
+                    ..LagStatus::default()
                 });
             }
             shown.push(PartitionStatus {
                 topic: partition.topic.to_string(),
                 partition: partition.partition,
                 end_offset: Some(end.0),
+                trouble: None,
                 sinks,
             });
         }

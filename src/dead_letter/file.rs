@@ -5,9 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Serialize;
-
-use super::{DeadLetter, DeadLetterError};
+use super::{DeadLetter, DeadLetterError, Mark, line};
 
 /// A file of JSON lines.
 #[derive(Clone, Debug)]
@@ -25,20 +23,6 @@ struct Lines<W> {
     is_cut: bool,
 }
 
-/// One line. Payload and key stand as text where they are UTF-8, and always as hexadecimal, so that nothing is lost.
-#[derive(Serialize)]
-struct Line<'a> {
-    topic: &'a str,
-    partition: i32,
-    offset: i64,
-    timestamp_ms: i64,
-    stage: &'a str,
-    cause: &'a str,
-    key_hex: Option<String>,
-    payload_hex: Option<String>,
-    payload_text: Option<&'a str>,
-}
-
 impl FileStore {
     /// Opens or makes the file. A line that a crash has cut off is ended, so that later lines can be read.
     pub(super) fn open(path: &Path) -> Result<Self, DeadLetterError> {
@@ -47,19 +31,33 @@ impl FileStore {
     }
 
     pub(super) async fn store(&self, letters: &[DeadLetter]) -> Result<(), DeadLetterError> {
-        let failed = |source| DeadLetterError::File { path: self.path.clone(), source };
         let mut lines = Vec::new();
         for letter in letters {
-            serde_json::to_writer(&mut lines, &Line::of(letter)).map_err(|error| failed(error.into()))?;
-            lines.push(b'\n');
+            line::append_letter(letter, &mut lines).map_err(|error| self.failed(error.into()))?;
         }
+        self.append(lines).await
+    }
+
+    pub(super) async fn mark(&self, marks: &[Mark]) -> Result<(), DeadLetterError> {
+        let mut lines = Vec::new();
+        for mark in marks {
+            line::append_mark(mark, &mut lines).map_err(|error| self.failed(error.into()))?;
+        }
+        self.append(lines).await
+    }
+
+    async fn append(&self, lines: Vec<u8>) -> Result<(), DeadLetterError> {
         let file = Arc::clone(&self.lines);
         let written = tokio::task::spawn_blocking(move || {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
             file.append(&lines)?;
             file.out.sync_data()
         });
-        written.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)
+        written.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: io::Error) -> DeadLetterError {
+        DeadLetterError::File { path: self.path.clone(), source }
     }
 }
 
@@ -71,22 +69,6 @@ impl<W: Write> Lines<W> {
         self.out.write_all(lines)?;
         self.is_cut = false;
         Ok(())
-    }
-}
-
-impl<'a> Line<'a> {
-    fn of(letter: &'a DeadLetter) -> Self {
-        Self {
-            topic: &letter.partition.topic,
-            partition: letter.partition.partition,
-            offset: letter.offset.0,
-            timestamp_ms: letter.timestamp_ms,
-            stage: letter.stage.name(),
-            cause: &letter.cause,
-            key_hex: letter.key.as_deref().map(hex),
-            payload_hex: letter.payload.as_deref().map(hex),
-            payload_text: letter.payload.as_deref().and_then(|payload| std::str::from_utf8(payload).ok()),
-        }
     }
 }
 
@@ -105,15 +87,6 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +102,8 @@ mod tests {
             cause: "not JSON".to_owned(),
             key: None,
             payload: Some(payload.to_vec()),
+            omitted_bytes: None,
+            row: None,
         }
     }
 

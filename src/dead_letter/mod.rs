@@ -1,12 +1,23 @@
-//! Events that could not become rows, kept with their place and the cause.
+//! Events that could not become rows, and rows that a cluster refused, kept with their place and the cause.
+//!
+//! A store is an append-only log of letters and of marks: a mark says that a letter was replayed, and stands in the same
+//! file or topic, so that both are moved, kept and dropped together.
 //!
 //! # Laws
 //! 1. [`DeadLetters::store`] returns only when the letters are durable; the batch they came from waits for that.
 //! 2. A letter may be stored more than once (a restart reads the span again); it is never lost.
+//! 3. A letter is marked as replayed only after its rows, or the letters that replaced it, are durable.
 
 mod budget;
 mod file;
 mod foreign;
+mod headers;
+pub mod letters;
+mod line;
+mod mark;
+mod office;
+mod reader;
+pub mod replay;
 mod topic;
 
 use std::io;
@@ -18,18 +29,23 @@ use rdkafka::error::KafkaError;
 pub use self::budget::{Budget, Verdict};
 use self::file::FileStore;
 pub use self::foreign::{LetterFuture, LetterStore};
+pub use self::line::hex;
+pub use self::mark::{LetterId, Mark, Sinks};
+pub use self::office::{Kept, Office};
+pub use self::reader::{Entry, LetterReader};
 use self::topic::TopicStore;
 use crate::kafka::ConfigError;
-use crate::model::batch::{BadRecord, RawBatch, Stage};
+use crate::model::batch::{BadRecord, RawBatch, Stage, TableRows};
+use crate::progress::ledger::Ticket;
 use crate::progress::offset::{Offset, TopicPartition};
 use crate::topology::{DeadLetterStore, Kafka};
 
-/// A bad event.
+/// A bad event, or a row that a cluster refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Where it stands.
     pub partition: TopicPartition,
-    /// Its offset.
+    /// Its offset; of a refused row, the first of the span that the row was made of.
     pub offset: Offset,
     /// Kafka's timestamp, in milliseconds since 1970, or -1.
     pub timestamp_ms: i64,
@@ -37,10 +53,25 @@ pub struct DeadLetter {
     pub stage: Stage,
     /// Why.
     pub cause: String,
-    /// The record's key.
+    /// The record's key, or the row's.
     pub key: Option<Vec<u8>>,
-    /// The record's payload, as it was.
+    /// The record's payload, as it was, or the row's cells as HBase's `KeyValueCodec` has them.
     pub payload: Option<Vec<u8>>,
+    /// Length of a payload that the store had no room for: it stands in the log, at the letter's offset.
+    pub omitted_bytes: Option<u64>,
+    /// The row that was refused; a bad event has none.
+    pub row: Option<RefusedRow>,
+}
+
+/// Which row a cluster refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRow {
+    /// The cluster, by its name in the topology.
+    pub sink: Arc<str>,
+    /// The table.
+    pub table: Arc<str>,
+    /// The offset behind the last event of the batch that the row was made of.
+    pub end: Offset,
 }
 
 impl DeadLetter {
@@ -63,6 +94,30 @@ impl DeadLetter {
             cause: bad.cause.clone(),
             key: raw.key(record).map(<[u8]>::to_vec),
             payload: raw.payload(record).map(<[u8]>::to_vec),
+            omitted_bytes: None,
+            row: None,
+        })
+    }
+
+    /// The letter for a row that a sink refuses for good; `None` if the block has no such row.
+    #[must_use]
+    pub fn of_row(
+        ticket: &Ticket,
+        (rows, row): (&TableRows, usize),
+        (sink, cause): (&Arc<str>, &str),
+        last_ms: Option<i64>,
+    ) -> Option<Self> {
+        let span = rows.block.rows().get(row)?;
+        Some(Self {
+            partition: ticket.partition.clone(),
+            offset: ticket.span.start(),
+            timestamp_ms: last_ms.unwrap_or(-1),
+            stage: Stage::Write,
+            cause: cause.to_owned(),
+            key: Some(rows.block.key(span).to_vec()),
+            payload: Some(rows.block.cells_of(row..row + 1).to_vec()),
+            omitted_bytes: None,
+            row: Some(RefusedRow { sink: Arc::clone(sink), table: Arc::clone(&rows.table), end: ticket.span.end() }),
         })
     }
 }
@@ -103,9 +158,36 @@ pub enum DeadLetterError {
         #[source]
         source: KafkaError,
     },
-    /// The producer's properties are wrong.
-    #[error("configure the producer of dead letters")]
+    /// The client's properties are wrong.
+    #[error("configure the kafka client for dead letters")]
     Config(#[source] ConfigError),
+    /// There is no store to read.
+    #[error("the topology keeps no dead letters ([dead_letter] halt = true): a bad event stops the run instead")]
+    NoStore,
+    /// The file cannot be read.
+    #[error("read dead letters from {}", path.display())]
+    ReadFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The topic cannot be read.
+    #[error("read dead letters from topic {topic}")]
+    ReadTopic {
+        /// The topic.
+        topic: String,
+        /// Why.
+        #[source]
+        source: KafkaError,
+    },
+    /// The topic is not there.
+    #[error("topic {topic} of [dead_letter] does not exist; no letter was ever stored in it, or its name is wrong")]
+    TopicMissing {
+        /// The topic.
+        topic: String,
+    },
 }
 
 impl DeadLetterError {
@@ -113,8 +195,8 @@ impl DeadLetterError {
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
-            Self::Halt { .. } | Self::Config(_) => true,
-            Self::File { .. } | Self::Topic { .. } => false,
+            Self::Halt { .. } | Self::Config(_) | Self::NoStore | Self::TopicMissing { .. } => true,
+            Self::File { .. } | Self::Topic { .. } | Self::ReadFile { .. } | Self::ReadTopic { .. } => false,
         }
     }
 }
@@ -161,6 +243,20 @@ impl DeadLetters {
             (Self::File(file), Some(_)) => file.store(letters).await,
             (Self::Topic(topic), Some(_)) => topic.store(letters).await,
             (Self::Foreign(store), Some(_)) => store.store(letters).await,
+        }
+    }
+
+    /// Marks letters as replayed, durably.
+    ///
+    /// # Errors
+    /// [`DeadLetterError`]; some may be marked.
+    pub async fn mark(&self, marks: &[Mark]) -> Result<(), DeadLetterError> {
+        match (self, marks.is_empty()) {
+            (_, true) => Ok(()),
+            (Self::Halt, false) => Err(DeadLetterError::NoStore),
+            (Self::File(file), false) => file.mark(marks).await,
+            (Self::Topic(topic), false) => topic.mark(marks).await,
+            (Self::Foreign(store), false) => store.mark(marks).await,
         }
     }
 }

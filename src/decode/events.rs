@@ -85,6 +85,7 @@ pub struct Events {
     pub(crate) records: Vec<u32>,
     pub(crate) offsets: Int64Array,
     pub(crate) timestamps: Int64Array,
+    pub(crate) tombstones: Option<BooleanBuffer>,
 }
 
 impl Events {
@@ -122,6 +123,14 @@ impl Events {
     #[must_use]
     pub fn explicit_nulls(&self, slot: usize) -> Option<&BooleanBuffer> {
         self.nulls.get(slot)?.as_ref()
+    }
+
+    /// Whether the event is the deletion of the row that its record's key names: its payload is null, and only fields of
+    /// the record itself have values.
+    #[must_use]
+    #[inline]
+    pub fn is_tombstone(&self, event: usize) -> bool {
+        self.tombstones.as_ref().is_some_and(|bits| event < bits.len() && bits.value(event))
     }
 
     /// For each event, the index of its record in the batch that it was decoded from.

@@ -10,9 +10,9 @@ use crate::model::field::FieldType;
 const HINTS: usize = 32;
 
 /// An object of the plan.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
-    names: Vec<Name>,
+    pub(super) names: Vec<Name>,
     /// All slots within this object.
     pub(super) slots: Range<usize>,
     /// For each position within the object, the name found there last. Producers repeat themselves.
@@ -20,13 +20,13 @@ pub(super) struct Node {
 }
 
 /// A name of interest within an object.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Name {
-    text: String,
+    pub(super) text: String,
     pub(super) target: Target,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Target {
     Slot(Slot),
     Object(Node),
@@ -53,6 +53,14 @@ impl Node {
             })
             .collect();
         Self::new(&slots)
+    }
+
+    /// The same plan, for objects that may also stand within another one, under this name.
+    pub(super) fn or_within(self, text: &str) -> Self {
+        let mut outer = self.clone();
+        outer.names.retain(|name| name.text != text);
+        outer.names.push(Name { text: text.to_owned(), target: Target::Object(self) });
+        outer
     }
 
     /// The object with these fields, whose paths start at this object, in slot order.

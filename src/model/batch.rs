@@ -19,8 +19,21 @@ pub struct RawBatch {
     pub span: Span,
     /// The records, in offset order.
     pub records: Vec<RawRecord>,
-    /// Keys and payloads of all records.
+    /// Keys, payloads and carried headers of all records.
     pub arena: Vec<u8>,
+    /// The headers that some model reads, by record and number; mostly there are none.
+    pub headers: Vec<RawHeader>,
+}
+
+/// A header of a record; its value stands in the arena of its batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawHeader {
+    /// Index into [`RawBatch::records`].
+    pub record: u32,
+    /// Which of the carried headers it is: an index into the names that the decoder asked for.
+    pub number: u16,
+    /// Its value, the last one if the record has several of this name; `None` is Kafka's null.
+    pub value: Option<Range<u32>>,
 }
 
 /// One record; its bytes stand in the arena of its batch.
@@ -47,6 +60,16 @@ impl RawBatch {
     #[must_use]
     pub fn payload(&self, record: &RawRecord) -> Option<&[u8]> {
         self.slice(record.payload.as_ref()?)
+    }
+
+    /// The value of a carried header of the record with this index: `None` if the record has no such header,
+    /// `Some(None)` if it says null.
+    #[must_use]
+    pub fn header(&self, record: usize, number: usize) -> Option<Option<&[u8]>> {
+        let place = |header: &RawHeader| (header.record as usize, usize::from(header.number));
+        let at = self.headers.binary_search_by_key(&(record, number), place).ok()?;
+        let header = self.headers.get(at)?;
+        Some(header.value.as_ref().and_then(|range| self.slice(range)))
     }
 
     fn slice(&self, range: &Range<u32>) -> Option<&[u8]> {
@@ -92,15 +115,27 @@ pub enum Stage {
     Decode,
     /// The event lacks a key column or a version, or one is out of range.
     Project,
+    /// A cluster refuses a row that was made of it, for good.
+    Write,
 }
 
 impl Stage {
+    /// All stages, in the order in which events pass them.
+    pub const ALL: [Self; 3] = [Self::Decode, Self::Project, Self::Write];
+
+    /// The stage with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+
     /// The name used in dead letters, metrics and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Decode => "decode",
             Self::Project => "project",
+            Self::Write => "write",
         }
     }
 }

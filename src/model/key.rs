@@ -24,6 +24,8 @@
 //!    parts turned around). With a delimiter other than `0x00` this needs texts without bytes below the delimiter.
 //! 2. A key decodes to the fields that it was made of.
 
+use std::fmt;
+
 use crate::model::field::FieldType;
 use crate::model::hash::{bucket, hash};
 use crate::model::value::Value;
@@ -190,6 +192,20 @@ impl KeyValue {
             Self::Bool(truth) => Value::Bool(*truth),
             Self::Text(text) => Value::Text(text),
             Self::Bytes(bytes) => Value::Bytes(bytes),
+        }
+    }
+}
+
+impl fmt::Display for KeyValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::U64(number) => number.fmt(f),
+            Self::I64(number) => number.fmt(f),
+            Self::U32(number) => number.fmt(f),
+            Self::I32(number) => number.fmt(f),
+            Self::Bool(truth) => truth.fmt(f),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Bytes(bytes) => bytes.escape_ascii().fmt(f),
         }
     }
 }

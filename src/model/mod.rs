@@ -1,6 +1,9 @@
 //! The nouns all others speak. No I/O, no async, no clock.
 
 pub mod batch;
+pub mod cast;
+pub mod each;
+pub mod expression;
 pub mod field;
 pub mod hash;
 pub mod key;

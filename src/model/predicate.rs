@@ -33,6 +33,13 @@ pub enum Predicate {
         /// The literals.
         literals: Vec<Literal>,
     },
+    /// A text is of a pattern: `%` stands for any text, `_` for one character, `\` takes the next character as it is.
+    Like {
+        /// Path of the field.
+        field: String,
+        /// The pattern.
+        pattern: String,
+    },
     /// A field is absent or null.
     IsNull {
         /// Path of the field.
@@ -163,6 +170,7 @@ impl Predicate {
             }
             // Only its presence matters, which any JSON value has.
             Self::IsNull { field } => assume(into, field, FieldType::Json),
+            Self::Like { field, .. } => assume(into, field, FieldType::Utf8),
             Self::IsTrue { field } => assume(into, field, FieldType::Bool),
         }
     }
@@ -191,6 +199,7 @@ impl fmt::Display for Predicate {
                 }
                 f.write_str(")")
             }
+            Self::Like { field, pattern } => write!(f, "{} like '{}'", Name(field), pattern.replace('\'', "''")),
             Self::IsNull { field } => write!(f, "{} is null", Name(field)),
             Self::IsTrue { field } => Name(field).fmt(f),
         }

@@ -2,7 +2,8 @@
 //!
 //! # Invariants
 //! 1. What comes in under an epoch counts only while that epoch holds the partition ([`crate::invariant::fenced`]).
-//! 2. The group's position of a partition is the minimum over its sinks ([`crate::invariant::group_is_minimum`]).
+//! 2. The group's position of a partition is the minimum over the sinks that the shared read feeds
+//!    ([`crate::invariant::group_is_minimum`]); a sink that comes back to it does not move the position back.
 //! 3. A commit never passes what is durable and never moves back ([`crate::invariant::no_gap`], [`no_rewind`]).
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::feed::Feed;
 use super::offset::{Offset, Span, TopicPartition};
 use super::tracker::{Begun, GapError, Tracker};
 use crate::invariant::{fenced, group_is_minimum, no_gap, no_rewind, start_is_committed};
@@ -47,6 +49,24 @@ impl SinkSet {
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// The sink alone.
+    #[must_use]
+    pub fn only(sink: usize) -> Self {
+        Self(1 << sink)
+    }
+
+    /// The set as bits, for an atomic.
+    #[must_use]
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The set of these bits.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Self {
+        Self(bits)
     }
 }
 
@@ -100,6 +120,8 @@ struct State {
 #[derive(Debug)]
 struct Partition {
     epoch: Epoch,
+    /// Where the shared read announces its next span.
+    shared_next: Offset,
     end: Option<Offset>,
     group_committed: Option<Offset>,
     sinks: Vec<SinkProgress>,
@@ -108,6 +130,7 @@ struct Partition {
 #[derive(Debug)]
 struct SinkProgress {
     tracker: Tracker,
+    feed: Feed,
     committed: Option<Offset>,
     committed_at: Duration,
     durable_ms: Option<i64>,
@@ -116,7 +139,7 @@ struct SinkProgress {
 /// What a commit should say: the membership group first, then every sink's own group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommitPlan {
-    /// Minimum over the sinks, with the positions of all sinks as metadata.
+    /// Minimum over the sinks of the shared read, with the positions of all sinks as metadata.
     pub group: Vec<GroupCommit>,
     /// For each sink by index: the partitions whose position moved or is due for a heartbeat.
     pub sinks: Vec<Vec<SinkCommit>>,
@@ -129,7 +152,7 @@ pub struct GroupCommit {
     pub partition: TopicPartition,
     /// The tenure; a commit for another one must not be sent.
     pub epoch: Epoch,
-    /// Minimum over the sinks.
+    /// Minimum over the sinks of the shared read.
     pub offset: Offset,
     /// `sink=offset` for all sinks, for tools and for a start without sink groups.
     pub metadata: String,
@@ -176,6 +199,8 @@ pub struct SinkView {
     pub durable_ms: Option<i64>,
     /// Whether nothing is on its way.
     pub is_idle: bool,
+    /// Whether the shared read feeds the sink; else a private reader does, or nobody.
+    pub is_shared: bool,
 }
 
 impl Ledger {
@@ -192,23 +217,37 @@ impl Ledger {
         &self.sinks
     }
 
-    /// Takes a partition that is read from `next` on; `starts` has one entry for each sink.
+    /// Takes a partition that is read from `next` on for all sinks; `starts` has one entry for each sink.
     pub fn assign(&self, partition: &TopicPartition, next: Offset, starts: &[SinkStart]) -> Epoch {
+        self.assign_shared(partition, (next, SinkSet(u64::MAX)), starts)
+    }
+
+    /// Takes a partition that is read from `next` on for the sinks in `shared`; nobody feeds the others yet.
+    pub fn assign_shared(
+        &self,
+        partition: &TopicPartition,
+        (next, shared): (Offset, SinkSet),
+        starts: &[SinkStart],
+    ) -> Epoch {
         debug_assert_eq!(starts.len(), self.sinks.len());
         let mut state = self.lock();
-        state.epochs += 1;
-        let epoch = Epoch(state.epochs);
-        let sinks = starts
-            .iter()
-            .map(|start| SinkProgress {
+        let epoch = state.new_epoch();
+        let progress = |(index, start): (usize, &SinkStart)| {
+            let is_shared = shared.contains(index);
+            let next = if is_shared { next } else { start.durable };
+            SinkProgress {
                 tracker: Tracker::new(start.durable, next),
+                feed: if is_shared { Feed::shared(epoch) } else { Feed::nobody(epoch) },
                 committed: start.committed,
                 committed_at: Duration::ZERO,
                 durable_ms: None,
-            })
-            .collect();
-        let held = Partition { epoch, end: None, group_committed: None, sinks };
+            }
+        };
+        let sinks = starts.iter().enumerate().map(progress).collect();
+        let held = Partition { epoch, shared_next: next, end: None, group_committed: None, sinks };
         state.partitions.insert(partition.clone(), held);
+        drop(state);
+        self.moved.notify_waiters();
         epoch
     }
 
@@ -229,12 +268,16 @@ impl Ledger {
     pub fn begin(&self, partition: &TopicPartition, epoch: Epoch, span: Span) -> Result<Ticket, BeginError> {
         let mut state = self.lock();
         let held = state.held(partition, epoch).ok_or(BeginError::Revoked)?;
+        if span.start() != held.shared_next {
+            return Err(BeginError::Gap(GapError { expected: held.shared_next, found: span.start() }));
+        }
         let mut wanted = SinkSet::default();
-        for (index, sink) in held.sinks.iter_mut().enumerate() {
+        for (index, sink) in held.sinks.iter_mut().enumerate().filter(|(_, sink)| sink.feed.takes(epoch)) {
             if sink.tracker.begin(span).map_err(BeginError::Gap)? == Begun::Wanted {
                 wanted.insert(index);
             }
         }
+        held.shared_next = span.end();
         // What was read proves how far the log reaches at least; Kafka tells the rest every few seconds.
         held.end = held.end.max(Some(span.end()));
         Ok(Ticket { partition: partition.clone(), epoch, span, wanted })
@@ -242,8 +285,8 @@ impl Ledger {
 
     /// Makes the ticket need one more completion by every sink that wants it.
     pub fn add_part(&self, ticket: &Ticket) {
-        if let Some(held) = self.lock().held(&ticket.partition, ticket.epoch) {
-            for (_, sink) in wanted(&mut held.sinks, ticket.wanted) {
+        if let Some(held) = self.lock().partitions.get_mut(&ticket.partition) {
+            for (_, sink) in wanted(&mut held.sinks, ticket.wanted).filter(|(_, sink)| sink.counts(ticket)) {
                 sink.tracker.add_part(ticket.span.start());
             }
         }
@@ -251,11 +294,12 @@ impl Ledger {
 
     /// One sink is done with the ticket, or with one part of it. `last_ms` is the timestamp of its last record.
     ///
-    /// Refused in silence if the epoch is over: the partition's next owner will do the work again.
+    /// Refused in silence if the epoch is over, or no longer feeds the sink: whoever does will do the work again.
     pub fn complete(&self, ticket: &Ticket, sink: usize, last_ms: Option<i64>) {
         let mut state = self.lock();
-        let Some(held) = state.held(&ticket.partition, ticket.epoch) else { return };
-        let Some(progress) = held.sinks.get_mut(sink) else { return };
+        let Some(held) = state.partitions.get_mut(&ticket.partition) else { return };
+        let counts = |progress: &&mut SinkProgress| progress.counts(ticket) || is_planted(Mutant::LateAckCounts);
+        let Some(progress) = held.sinks.get_mut(sink).filter(counts) else { return };
         if progress.tracker.complete(ticket.span.start()).is_some() {
             progress.durable_ms = last_ms.or(progress.durable_ms);
             drop(state);
@@ -279,6 +323,14 @@ impl Ledger {
         fenced(state.partitions.get(partition).map(|held| held.epoch.0), epoch.0)
     }
 
+    /// Whether some sink has everything below this offset. False once the epoch is over.
+    #[must_use]
+    pub fn has_reached(&self, partition: &TopicPartition, epoch: Epoch, offset: Offset) -> bool {
+        let mut state = self.lock();
+        let held = state.held(partition, epoch);
+        held.is_some_and(|held| held.sinks.iter().any(|sink| sink.tracker.durable() >= offset))
+    }
+
     /// Takes note of the end of a partition's log.
     pub fn set_end(&self, partition: &TopicPartition, end: Offset) {
         if let Some(held) = self.lock().partitions.get_mut(partition) {
@@ -296,11 +348,9 @@ impl Ledger {
                 continue;
             }
             let durable: Vec<Offset> = held.sinks.iter().map(|sink| sink.tracker.durable()).collect();
-            let minimum = if is_planted(Mutant::CommitMaximum) { durable.iter().max() } else { durable.iter().min() };
-            let Some(minimum) = minimum.copied() else { continue };
-            assert!(group_is_minimum(minimum, &durable), "{partition}: the group would be ahead of a sink");
+            let Some(group) = held.group_position() else { continue };
             // The group is committed whenever a sink is: its answer is the fence.
-            let mut due = held.group_committed != Some(minimum);
+            let mut due = held.group_committed != Some(group);
             for ((sink, commits), offset) in held.sinks.iter().zip(&mut plan.sinks).zip(&durable) {
                 assert!(no_rewind(sink.committed, *offset), "{partition}: a sink's checkpoint would move back");
                 let moved = sink.committed != Some(*offset);
@@ -312,7 +362,7 @@ impl Ledger {
             }
             if due {
                 let metadata = self.metadata(&durable);
-                let commit = GroupCommit { partition: partition.clone(), epoch: held.epoch, offset: minimum, metadata };
+                let commit = GroupCommit { partition: partition.clone(), epoch: held.epoch, offset: group, metadata };
                 plan.group.push(commit);
             }
         }
@@ -385,19 +435,44 @@ impl Ledger {
 }
 
 impl State {
+    fn new_epoch(&mut self) -> Epoch {
+        self.epochs += 1;
+        Epoch(self.epochs)
+    }
+
     fn held(&mut self, partition: &TopicPartition, epoch: Epoch) -> Option<&mut Partition> {
-        let is_late = is_planted(Mutant::LateAckCounts);
-        self.partitions.get_mut(partition).filter(|held| fenced(Some(held.epoch.0), epoch.0) || is_late)
+        self.partitions.get_mut(partition).filter(|held| fenced(Some(held.epoch.0), epoch.0))
+    }
+}
+
+impl Partition {
+    /// The minimum over the sinks of the shared read. A sink that came back to it counts once it is past what the group
+    /// has committed: until then its own group alone says where it is. Without any, the group stays where it is.
+    fn group_position(&self) -> Option<Offset> {
+        let counted =
+            |sink: &&SinkProgress| sink.feed.is_shared() && Some(sink.tracker.durable()) >= self.group_committed;
+        let durable: Vec<Offset> = self.sinks.iter().filter(counted).map(|sink| sink.tracker.durable()).collect();
+        let all = || self.sinks.iter().map(|sink| sink.tracker.durable()).min();
+        let least = if is_planted(Mutant::CommitMaximum) { durable.iter().max() } else { durable.iter().min() };
+        let group = least.copied().or(self.group_committed).or_else(all)?;
+        assert!(group_is_minimum(group, &durable), "the group would be ahead of a sink");
+        debug_assert!(no_rewind(self.group_committed, group));
+        Some(group)
     }
 }
 
 impl SinkProgress {
+    fn counts(&self, ticket: &Ticket) -> bool {
+        self.feed.counts(ticket.epoch, ticket.span.start())
+    }
+
     fn view(&self) -> SinkView {
         SinkView {
             durable: self.tracker.durable(),
             committed: self.committed,
             durable_ms: self.durable_ms,
             is_idle: self.tracker.is_idle(),
+            is_shared: self.feed.is_shared(),
         }
     }
 }
@@ -405,6 +480,9 @@ impl SinkProgress {
 fn wanted(sinks: &mut [SinkProgress], set: SinkSet) -> impl Iterator<Item = (usize, &mut SinkProgress)> {
     sinks.iter_mut().enumerate().filter(move |(index, _)| set.contains(*index))
 }
+
+mod feeding;
+pub use self::feeding::{PrivatePlace, PrivateStart, Standing};
 
 #[cfg(test)]
 mod tests;

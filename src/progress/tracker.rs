@@ -61,6 +61,12 @@ impl Tracker {
         if is_planted(Mutant::CommitBeforeAck) { self.next.max(self.durable) } else { self.durable }
     }
 
+    /// Where the next span must start.
+    #[must_use]
+    pub fn next(&self) -> Offset {
+        self.next
+    }
+
     /// Whether every span that was begun is durable.
     #[must_use]
     pub fn is_idle(&self) -> bool {

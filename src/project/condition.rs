@@ -10,6 +10,7 @@ use arrow_array::{Array, StringArray};
 use crate::decode::events::{Events, FieldSet};
 use crate::model::predicate::{Comparison, Literal, Predicate};
 use crate::model::value::{TypedColumn, Value};
+use crate::project::pattern::Pattern;
 
 /// False, unknown or true.
 pub(super) type Truth = u8;
@@ -27,6 +28,7 @@ pub(super) enum Condition {
     Compare { slot: usize, operator: Comparison, literal: Literal },
     Texts { slot: usize, texts: Vec<String> },
     In { slot: usize, literals: Vec<Literal> },
+    Like { slot: usize, pattern: Pattern },
     IsNull { slot: usize },
     IsTrue { slot: usize },
 }
@@ -56,6 +58,7 @@ impl Condition {
                     None => Self::In { slot: slot(field)?, literals: literals.clone() },
                 }
             }
+            Predicate::Like { field, pattern } => Self::Like { slot: slot(field)?, pattern: Pattern::new(pattern) },
             Predicate::IsNull { field } => Self::IsNull { slot: slot(field)? },
             Predicate::IsTrue { field } => Self::IsTrue { slot: slot(field)? },
         })
@@ -83,6 +86,10 @@ impl Condition {
             Self::In { slot, literals } => each(events, *slot, |value| {
                 let mut orders = literals.iter().map(|literal| compare(value, literal));
                 Some(orders.any(|order| order == Some(Ordering::Equal)))
+            }),
+            Self::Like { slot, pattern } => each(events, *slot, |value| match value {
+                Value::Text(text) => Some(pattern.matches(text)),
+                _ => None,
             }),
             Self::IsNull { slot } => match events.typed(*slot) {
                 Some(column) => (0..events.len()).map(|row| truth(!column.is_valid(row))).collect(),

@@ -9,14 +9,18 @@ use arrow_buffer::{BooleanBuffer, BooleanBufferBuilder};
 use arrow_select::take::take;
 use hbase::cell::ROW_BYTES_MAX;
 
-use crate::decode::events::{Events, FieldSet};
+use crate::decode::events::{Events, FieldError, FieldSet};
+use crate::decode::is_of_record;
+use crate::model::each::Each;
 use crate::model::key::KeyPart;
 use crate::model::rows::Rows;
 use crate::model::schema::{LayoutError, Op, RowLayout};
 use crate::model::value::{TypedColumn, Value};
 use crate::model::version::{self, VersionError, VersionRule};
+use crate::project::computed::Computed;
 use crate::project::condition::{Condition, TRUE};
-use crate::project::{Projection, Report};
+use crate::project::explode::{Explode, Exploded};
+use crate::project::{BindError, Projection, Report};
 use crate::topology::Model;
 
 /// A declared read model, bound to the fields of its topic.
@@ -25,9 +29,17 @@ pub struct Declarative {
     name: String,
     layout: RowLayout,
     when: Option<Condition>,
+    /// The same over the events before they are exploded, if it reads nothing of elements.
+    event_when: Option<Condition>,
+    /// Whether the condition is about the record itself, so that it applies to records without a payload too.
+    when_is_of_record: bool,
     delete_when: Option<Condition>,
     key: Vec<BoundPart>,
     version: BoundVersion,
+    /// The array of which each element is a row.
+    each: Option<Explode>,
+    /// What is made of fields; a model without expressions has none.
+    computed: Option<Computed>,
     /// Slots of the columns, in the order of the layout.
     columns: Vec<usize>,
     scratch: Scratch,
@@ -43,6 +55,15 @@ pub enum ProjectionError {
         model: String,
         /// Path of the field.
         field: String,
+    },
+    /// Its expressions do not fit its fields.
+    #[error("bind model `{model}`")]
+    Fields {
+        /// Id of the model.
+        model: String,
+        /// Why.
+        #[source]
+        source: FieldError,
     },
     /// Its columns are no layout.
     #[error("bind model `{model}`")]
@@ -90,6 +111,26 @@ impl Declarative {
     /// [`ProjectionError`]
     pub fn new(name: &str, model: &Model, fields: &FieldSet) -> Result<Self, ProjectionError> {
         let unknown = |field: String| ProjectionError::UnknownField { model: name.to_owned(), field };
+        let not_bound = |error| match error {
+            BindError::Unknown(field) => unknown(field),
+            BindError::Fields(source) => ProjectionError::Fields { model: name.to_owned(), source },
+        };
+        let each = model
+            .each
+            .as_ref()
+            .map(|each| Explode::bind(each, &model.fields, fields))
+            .transpose()
+            .map_err(not_bound)?;
+        let event_when = model.each.as_ref().zip(model.when.as_ref()).and_then(|(each, when)| {
+            let of_event = when.fields().keys().all(|field| !Each::is_of_element(&each.path, field));
+            of_event.then(|| Condition::bind(when, fields)).and_then(Result::ok)
+        });
+        let fields = each.as_ref().map_or(fields, Explode::fields);
+        let computed = match model.computed.is_empty() {
+            true => None,
+            false => Some(Computed::bind(model.computed.iter(), fields).map_err(not_bound)?),
+        };
+        let fields = computed.as_ref().map_or(fields, Computed::fields);
         let slot = |path: &str| fields.slot(path).ok_or_else(|| unknown(path.to_owned()));
         let layout =
             RowLayout::of(model).map_err(|source| ProjectionError::Layout { model: name.to_owned(), source })?;
@@ -111,11 +152,18 @@ impl Declarative {
         Ok(Self {
             name: name.to_owned(),
             when: model.when.as_ref().map(bind).transpose()?,
+            when_is_of_record: model
+                .when
+                .as_ref()
+                .is_some_and(|when| when.fields().iter().all(|(path, _)| is_of_record(path))),
             delete_when: model.delete.as_ref().map(|rule| bind(&rule.when)).transpose()?,
             layout,
             key,
             version,
             columns,
+            event_when,
+            each,
+            computed,
             scratch: Scratch::default(),
         })
     }
@@ -127,6 +175,21 @@ impl Projection for Declarative {
     }
 
     fn project(&mut self, events: &Events, report: &mut Report) -> Rows {
+        let event_wanted = self.event_when.as_ref().map(|condition| condition.evaluate(events));
+        let exploded = self.each.as_mut().map(|each| each.explode(events, event_wanted.as_deref()));
+        let source = events;
+        if let Some(Exploded { bad, .. }) = &exploded {
+            for (event, cause) in bad {
+                report.reject(source, *event, format!("model `{}`: {cause}", self.name));
+            }
+        }
+        // The event that a row comes from: rows are the events themselves unless they were exploded.
+        let origin = exploded.as_ref().map(|exploded| exploded.origin.as_slice());
+        let origin = |row: usize| origin.map_or(row, |events| events.get(row).map_or(row, |event| *event as usize));
+        let events = exploded.as_ref().map_or(events, |exploded| &exploded.events);
+        let extended = self.computed.as_mut().map(|computed| computed.extend(events));
+        let (events, faults) = extended.as_ref().map_or((events, &[][..]), |(events, faults)| (events, faults));
+        let mut faults = faults.iter().peekable();
         let wanted = self.when.as_ref().map(|condition| condition.evaluate(events));
         let deleted = self.delete_when.as_ref().map(|condition| condition.evaluate(events));
         let applies =
@@ -135,10 +198,17 @@ impl Projection for Declarative {
         let version = VersionInput::new(self.version, events);
         let mut built = Built::with_capacity(events.len());
         for event in 0..events.len() {
-            if wanted.is_some() && !applies(&wanted, event) {
+            let fault = faults.next_if(|fault| fault.event == event);
+            let is_tombstone = events.is_tombstone(event);
+            let is_asked = wanted.is_some() && (self.when_is_of_record || !is_tombstone);
+            if is_asked && !applies(&wanted, event) {
                 continue;
             }
-            report.want(event);
+            report.want(origin(event));
+            if let Some(fault) = fault {
+                report.reject(source, origin(event), format!("model `{}`: {}", self.name, fault.cause));
+                continue;
+            }
             let made = version.of(event, events).and_then(|version| {
                 self.scratch.key.clear();
                 encode_key(&key, event, &mut self.scratch.key)?;
@@ -146,10 +216,10 @@ impl Projection for Declarative {
             });
             match made {
                 Ok(version) => {
-                    let op = if applies(&deleted, event) { Op::Delete } else { Op::Put };
+                    let op = if is_tombstone || applies(&deleted, event) { Op::Delete } else { Op::Put };
                     built.push(event, &self.scratch.key, version, op);
                 }
-                Err(fault) => report.reject(events, event, format!("model `{}`: {fault}", self.name)),
+                Err(fault) => report.reject(source, origin(event), format!("model `{}`: {fault}", self.name)),
             }
         }
         built.into_rows(&self.layout, &self.columns, events)

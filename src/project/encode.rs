@@ -15,8 +15,8 @@ use crate::project::fold::{self, Entry, Newest};
 #[derive(Debug, Default)]
 pub struct Encoder {
     entries: Vec<Entry>,
-    /// Size of the last block: the next one will be alike.
-    block_bytes: usize,
+    /// What a row of the last block took: those of the next one will be alike.
+    row_bytes: usize,
 }
 
 /// A folded and encoded batch.
@@ -67,7 +67,7 @@ impl Encoder {
         let table = || layout.table().to_string();
         let view = rows.view(layout).ok_or_else(|| EncodeError::Layout { table: table() })?;
         fold::sort(&view, &mut self.entries);
-        let block = RowBlockBuilder::with_capacity(self.block_bytes + self.block_bytes / 8, view.len());
+        let block = RowBlockBuilder::with_capacity(view.len() * (self.row_bytes + self.row_bytes / 8), view.len());
         let mut writer = Writer { rows: &view, layout, block, ties: 0 };
         for group in fold::groups(&view, &self.entries) {
             let written = match layout.delete() {
@@ -78,7 +78,7 @@ impl Encoder {
         }
         let ties = writer.ties;
         let block = writer.block.finish();
-        self.block_bytes = block.bytes().len();
+        self.row_bytes = block.bytes().len() / view.len().max(1);
         let cells = block.cell_count();
         Ok(Encoded { rows: TableRows { table: Arc::clone(layout.table()), block }, cells, ties })
     }

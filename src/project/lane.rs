@@ -1,10 +1,16 @@
 //! One lane's decoder, projections and scratch buffers: records of a topic in, encoded rows out.
 
-use crate::decode::Decoder;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::decode::events::{FieldError, FieldSet};
+use crate::decode::reading::Reading;
+use crate::decode::schemas::{Framed, SchemaId, Schemas};
+use crate::decode::{Decoder, ReadingError};
 use crate::model::batch::{BadRecord, Counts, Projected, RawBatch};
-use crate::project::{Declarative, Encoder, Projection, ProjectionError, Report};
-use crate::topology::{Format, Topology};
+use crate::model::schema::RowLayout;
+use crate::project::{Encoder, Projection, ProjectionError, Projections, Report};
+use crate::topology::Topology;
 
 /// Decodes, projects, folds and encodes the batches of one lane, for one topic. `Send`, not `Sync`; reused for every
 /// batch, and the outcome of a batch does not depend on those before it.
@@ -36,6 +42,31 @@ pub enum LaneError {
         /// The topic's id.
         topic: String,
     },
+    /// The topology names a projection that the program does not have.
+    #[error(
+        "make [projection.{name}]: it is made by a program of its own, and this one brings no projection of that name; \
+         run that program instead"
+    )]
+    NoProjection {
+        /// Its name.
+        name: String,
+    },
+    /// The program has a projection that the topology does not name.
+    #[error("make projection `{name}`: the topology has no [projection.{name}] that says its topic and its table")]
+    NotNamed {
+        /// Its name.
+        name: String,
+    },
+    /// The program and the topology disagree about the table.
+    #[error("make [projection.{name}]: it writes table `{table}`, but the topology says `{declared}`")]
+    OtherTable {
+        /// Its name.
+        name: String,
+        /// The table in the topology.
+        declared: String,
+        /// The table of its layout.
+        table: String,
+    },
     /// The models disagree about the fields.
     #[error("make a lane for topic `{topic}`")]
     Fields {
@@ -44,6 +75,15 @@ pub enum LaneError {
         /// How.
         #[source]
         source: FieldError,
+    },
+    /// Records of the topic do not have the fields.
+    #[error("make a lane for topic `{topic}`")]
+    Reading {
+        /// The topic's id.
+        topic: String,
+        /// Which.
+        #[source]
+        source: ReadingError,
     },
     /// A model cannot be bound.
     #[error("make a lane for topic `{topic}`")]
@@ -62,27 +102,58 @@ impl Lane {
     /// # Errors
     /// [`LaneError`]; a topology that was loaded has none of these faults but an unknown topic.
     pub fn new(topology: &Topology, topic_id: &str) -> Result<Self, LaneError> {
-        let topic_name = || topic_id.to_owned();
-        let topic = topology.topics.get(topic_id).ok_or_else(|| LaneError::UnknownTopic { topic: topic_name() })?;
-        let fields = topology.fields(topic_id).map_err(|source| LaneError::Fields { topic: topic_name(), source })?;
-        let mut projections: Vec<Box<dyn Projection>> = Vec::new();
-        for (name, model) in topology.models.iter().filter(|(_, model)| model.topic == topic_id) {
-            let projection = Declarative::new(name, model, &fields)
-                .map_err(|source| LaneError::Projection { topic: topic_name(), source })?;
-            projections.push(Box::new(projection));
-        }
-        if projections.is_empty() {
-            return Err(LaneError::NoModel { topic: topic_name() });
-        }
-        Ok(Self::with(topic.format, fields, projections))
+        Projections::default().lane(topology, topic_id)
     }
 
-    /// A lane for projections of one's own, over these fields of the events.
+    /// The same, with the schemas of a registry.
+    ///
+    /// # Errors
+    /// As [`Lane::new`].
+    pub fn with_schemas(topology: &Topology, topic_id: &str, schemas: &Arc<Schemas>) -> Result<Self, LaneError> {
+        Projections::default().lane_with_schemas(topology, topic_id, schemas)
+    }
+
+    /// A lane for projections of one's own, over these fields of events without a schema registry.
+    ///
+    /// # Errors
+    /// [`ReadingError`]
+    pub fn with(
+        reading: impl Into<Reading>,
+        fields: FieldSet,
+        projections: Vec<Box<dyn Projection>>,
+    ) -> Result<Self, ReadingError> {
+        Ok(Self::of(Decoder::new(reading, fields)?, projections))
+    }
+
+    /// A lane for projections of one's own.
     #[must_use]
-    pub fn with(format: Format, fields: FieldSet, projections: Vec<Box<dyn Projection>>) -> Self {
+    pub fn of(decoder: Decoder, projections: Vec<Box<dyn Projection>>) -> Self {
         let models =
             projections.into_iter().map(|projection| LaneModel { projection, encoder: Encoder::default() }).collect();
-        Self { decoder: Decoder::new(format, fields), models, report: Report::default() }
+        Self { decoder, models, report: Report::default() }
+    }
+
+    /// The names of the headers that batches must carry, by number.
+    #[must_use]
+    pub fn headers(&self) -> &[String] {
+        self.decoder.headers()
+    }
+
+    /// Which parts of a record begin with the id of a schema that is needed to read it.
+    #[must_use]
+    pub const fn framed(&self) -> Framed {
+        self.decoder.framed()
+    }
+
+    /// The ids of schemas that a batch needs and that are not there yet; while there are any, it must wait.
+    #[must_use]
+    pub fn missing_schemas(&self, raw: &RawBatch) -> BTreeSet<SchemaId> {
+        self.decoder.missing_schemas(raw)
+    }
+
+    /// The layouts of the tables that it writes.
+    pub fn layouts(&self) -> impl Iterator<Item = &RowLayout> {
+        self.models.iter().map(|model| model.projection.layout())
     }
 
     /// The rows and bad records of a batch. The order of its records and where one batch ends and the next begins
@@ -90,7 +161,7 @@ impl Lane {
     ///
     /// # Panics
     /// If the batch holds more than 2 GiB of payloads, or becomes more than 4 GiB of cells. Sources close batches at a
-    /// small fraction of that.
+    /// small fraction of that. Or if there are [`Lane::missing_schemas`]: its records must wait, they are not bad.
     pub fn project(&mut self, raw: &RawBatch) -> Projected {
         let mut bad = Vec::new();
         let events = self.decoder.decode(raw, &mut bad);
@@ -110,7 +181,9 @@ impl Lane {
                 tables.push(encoded.rows);
             }
         }
-        counts.filtered = self.report.filtered();
+        // Records that are no event and not bad either were skipped by the decoder.
+        let skipped = raw.records.len() - events.len() - bad.len();
+        counts.filtered = self.report.filtered() + skipped as u64;
         bad.append(&mut self.report.bad);
         Projected { tables, bad: one_per_record(bad), counts }
     }

@@ -4,14 +4,18 @@
 //! RawBatch ─ decode ─▶ Events ─ Projection ─▶ Rows ─ fold ─▶ newest cells ─ encode ─▶ RowBlock
 //! ```
 
+mod computed;
 mod condition;
 mod declarative;
 mod encode;
+mod explode;
 mod fold;
 mod from_cells;
 mod lane;
+mod own;
+mod pattern;
 
-use crate::decode::events::Events;
+use crate::decode::events::{Events, FieldError};
 use crate::model::batch::{BadRecord, Stage};
 use crate::model::rows::Rows;
 use crate::model::schema::RowLayout;
@@ -20,6 +24,7 @@ pub use crate::project::declarative::{Declarative, ProjectionError};
 pub use crate::project::encode::{EncodeError, Encoded, Encoder, encode_rows};
 pub use crate::project::from_cells::{CellError, RowsFromCells};
 pub use crate::project::lane::{Lane, LaneError};
+pub use crate::project::own::Projections;
 
 /// Turns the events of a topic into rows of one table.
 ///
@@ -31,6 +36,15 @@ pub trait Projection: Send + std::fmt::Debug {
     /// The rows of these events. An event may become any number of rows; one that becomes none, for a stated reason
     /// or as a bad record, is said so in `report`.
     fn project(&mut self, events: &Events, report: &mut Report) -> Rows;
+}
+
+/// Why what a model reads cannot be bound to the fields of its topic.
+#[derive(Debug)]
+enum BindError {
+    /// A field that is not decoded.
+    Unknown(String),
+    /// Fields that cannot stand beside each other.
+    Fields(FieldError),
 }
 
 /// What a projection says about events that become no row.

@@ -1,11 +1,11 @@
 //! A sink that keeps the newest version of every cell in memory: for tests of the pipeline and for counting benchmarks.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hbase::wire::cell_block;
 
-use super::{Batch, Sink, SinkError, SinkFuture};
+use super::{Batch, PoisonRow, Sink, SinkError, SinkFuture};
 
 /// Row, family, qualifier.
 pub type Place = (Vec<u8>, Vec<u8>, Vec<u8>);
@@ -25,6 +25,7 @@ struct State {
     tables: Tables,
     writes: u64,
     faults: VecDeque<SinkError>,
+    refused: BTreeSet<Vec<u8>>,
 }
 
 impl MemorySink {
@@ -37,6 +38,11 @@ impl MemorySink {
     /// Makes the next write fail with `fault`; further calls queue up.
     pub fn fail_next(&self, fault: SinkError) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).faults.push_back(fault);
+    }
+
+    /// Refuses every row with this key from now on.
+    pub fn refuse(&self, key: &[u8]) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).refused.insert(key.to_vec());
     }
 
     /// A copy of everything written.
@@ -56,11 +62,18 @@ impl MemorySink {
         if let Some(fault) = state.faults.pop_front() {
             return Err(fault);
         }
-        for rows in &batch.tables {
+        let mut poison = Vec::new();
+        for (index, rows) in batch.tables.iter().enumerate() {
+            for (row, span) in rows.block.rows().iter().enumerate() {
+                if state.refused.contains(rows.block.key(span)) {
+                    poison.push(PoisonRow { table: index, row, cause: "the row is refused".to_owned() });
+                }
+            }
             let cells = cell_block::decode(rows.block.bytes())
                 .map_err(|error| SinkError::Refused(format!("cells cannot be read back: {error}")))?;
-            let table = state.tables.entry(Arc::clone(&rows.table)).or_default();
-            for cell in cells {
+            let State { tables, refused, .. } = &mut *state;
+            let table = tables.entry(Arc::clone(&rows.table)).or_default();
+            for cell in cells.into_iter().filter(|cell| !refused.contains(&cell.row[..])) {
                 let place = (cell.row.to_vec(), cell.family.to_vec(), cell.qualifier.to_vec());
                 let slot = table.entry(place).or_insert((i64::MIN, Vec::new()));
                 if cell.timestamp >= slot.0 {
@@ -69,7 +82,7 @@ impl MemorySink {
             }
         }
         state.writes += 1;
-        Ok(())
+        if poison.is_empty() { Ok(()) } else { Err(SinkError::Poison(poison)) }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::progress::ledger::Ticket;
 pub mod hbase;
 pub mod memory;
 pub mod queue;
+pub mod throttle;
 pub mod worker;
 
 /// Rows of one span, on their way to every sink that wants them. Shared, never copied.
@@ -55,9 +56,23 @@ pub enum SinkError {
     /// The topology and the cluster do not fit: a table or a family is missing.
     #[error("{0}")]
     Mismatch(String),
-    /// The cluster refuses these rows for good.
+    /// The cluster refuses the write for good, for a reason that no row of it is to blame for.
     #[error("{0}")]
     Refused(String),
+    /// The cluster refuses these rows for good, each for itself; **all others of the batch are durable**.
+    #[error("{} rows are refused for good", .0.len())]
+    Poison(Vec<PoisonRow>),
+}
+
+/// A row that a cluster will never take, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoisonRow {
+    /// Index into [`Batch::tables`].
+    pub table: usize,
+    /// Index into the rows of its block.
+    pub row: usize,
+    /// One sentence.
+    pub cause: String,
 }
 
 /// A future of a sink.
@@ -68,7 +83,8 @@ pub type SinkFuture<'a> = Pin<Box<dyn Future<Output = Result<(), SinkError>> + S
 /// # Contract (`tests/contract/sink.rs`)
 /// 1. `Ok` means that every row of the batch is durable.
 /// 2. An error may leave any part of the batch written; writing it again changes nothing (law 1).
-/// 3. Dropping the future leaves the outcome unknown, and nothing else.
+/// 3. [`SinkError::Poison`] names every row that is not durable; the caller keeps them elsewhere and goes on.
+/// 4. Dropping the future leaves the outcome unknown, and nothing else.
 pub trait Sink: Send + Sync + std::fmt::Debug {
     /// The cluster's name in the topology.
     fn name(&self) -> &Arc<str>;

@@ -9,6 +9,7 @@ use crate::topology::Cluster;
 use crate::topology::grammar;
 use crate::topology::kafka::addresses;
 use crate::topology::load::Environment;
+use crate::topology::pace::pace;
 use crate::topology::source::{Node, Section};
 
 /// `zookeeper.znode.parent` unless an HBase is configured otherwise.
@@ -24,7 +25,8 @@ pub(super) fn cluster(node: &Node<'_>, environment: Environment<'_>) -> Option<C
     };
     let durability = section.choice("durability", grammar::DURABILITIES);
     let security = security(&section, environment);
-    Some(Cluster { registry: registry?, user: user?, durability: durability?, security: security? })
+    let pace = pace(&section);
+    Some(Cluster { registry: registry?, user: user?, durability: durability?, security: security?, pace: pace? })
 }
 
 fn security(section: &Section<'_>, environment: Environment<'_>) -> Option<Security> {

@@ -6,6 +6,8 @@
 //! not-term   = [`not`] ( `(` condition `)` | test )
 //! test       = field ( `=` | `!=` | `<>` | `<` | `<=` | `>` | `>=` ) literal
 //!            | field [`not`] `in` `(` literal { `,` literal } `)`
+//!            | field [`not`] `like` `'` pattern `'`            -- `%` any text, `_` one character, `\` the next one itself
+//!            | field [`not`] `between` literal `and` literal   -- both included
 //!            | field `is` [`not`] `null`
 //!            | field                                          -- a truth value
 //! field      = name { `.` name } | `"` any characters `"`
@@ -206,7 +208,34 @@ impl Parser<'_> {
             let is_in = Predicate::In { field, literals: self.literals()? };
             return Ok(if negated { Predicate::Not(Box::new(is_in)) } else { is_in });
         }
-        if negated { Err(self.expected("`in`")) } else { Ok(Predicate::IsTrue { field }) }
+        if self.take_word("like") {
+            let like = self.like(field)?;
+            return Ok(if negated { Predicate::Not(Box::new(like)) } else { like });
+        }
+        if self.take_word("between") {
+            let between = self.between(field)?;
+            return Ok(if negated { Predicate::Not(Box::new(between)) } else { between });
+        }
+        if negated { Err(self.expected("`in`, `like` or `between`")) } else { Ok(Predicate::IsTrue { field }) }
+    }
+
+    fn like(&mut self, field: String) -> Result<Predicate, ConditionError> {
+        let Some((_, Token::Literal(Literal::Text(pattern)))) = self.tokens.get(self.next) else {
+            return Err(self.expected("a pattern in single quotes: 'a%'"));
+        };
+        self.next += 1;
+        Ok(Predicate::Like { field, pattern: pattern.clone() })
+    }
+
+    fn between(&mut self, field: String) -> Result<Predicate, ConditionError> {
+        let least = self.literal()?;
+        if !self.take_word("and") {
+            return Err(self.expected("`and`"));
+        }
+        let most = self.literal()?;
+        let compare = |operator, literal| Predicate::Compare { field: field.clone(), operator, literal };
+        let (least, most) = (compare(Comparison::GreaterOrEqual, least), compare(Comparison::LessOrEqual, most));
+        Ok(Predicate::And(Box::new(least), Box::new(most)))
     }
 
     fn literals(&mut self) -> Result<Vec<Literal>, ConditionError> {
@@ -307,6 +336,9 @@ mod tests {
         assert_eq!(shown("a not in (1, -2)"), "not a in (1, -2)");
         assert_eq!(shown("a >= 1.5 and b = true"), "(a >= 1.5 and b = true)");
         assert_eq!(shown("\"odd name\" = 'x'"), "\"odd name\" = 'x'");
+        assert_eq!(shown("a like 'x%' and b NOT LIKE '_'"), "(a like 'x%' and not b like '_')");
+        assert_eq!(shown("a between 1 and 3 or c"), "((a >= 1 and a <= 3) or c)");
+        assert_eq!(shown("like = 1"), "like = 1");
         assert_eq!(shown("a = 18446744073709551615"), "a = 18446744073709551615");
     }
 
@@ -321,6 +353,9 @@ mod tests {
         assert_eq!(shown("a in (1, 'x')"), "9: all values of a list must be of one type");
         assert_eq!(shown("a & b"), "2: `&` means nothing in a condition");
         assert_eq!(shown("(a = 1"), "6: expected `)`");
+        assert_eq!(shown("a like 5"), "7: expected a pattern in single quotes: 'a%'");
+        assert_eq!(shown("a between 1 or 2"), "12: expected `and`");
+        assert_eq!(shown("a not 1"), "6: expected `in`, `like` or `between`");
         assert_eq!(shown("a = 1e999"), "4: `1e999` is not a number that a field can have");
         assert_eq!(
             shown("a = 18446744073709551616"),

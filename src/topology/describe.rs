@@ -9,10 +9,14 @@ use std::fmt::Write as _;
 use hbase::registry::Registry;
 use hbase::security::Authentication;
 
+use crate::attachment::{Compacted, policy};
 use crate::model::key::{Direction, Extent, KeyColumn, KeyPart, Order, RowKey};
 use crate::model::schema::{DELETED_QUALIFIER, DeleteMode};
 use crate::model::version::VersionRule;
-use crate::topology::{Cluster, DeadLetter, DeadLetterStore, Model, Setting, Start, Table, Topic, Topology};
+use crate::topology::{
+    Cluster, DeadLetter, DeadLetterStore, Envelope, Format, GroupProtocol, Model, NullPayload, Pace, PayloadSchema,
+    Reading, Setting, Start, Table, TokenSource, Topic, Topology,
+};
 
 impl Topology {
     /// The topology as text for people, with every node that a run has.
@@ -25,9 +29,23 @@ impl Topology {
         for (name, value) in &self.kafka.properties {
             entry(&mut text, 1, name, &shown(value));
         }
-        entry(&mut text, 1, "group", &format!("{} (membership)", self.name));
+        if let Some(token) = &self.kafka.oauth_token {
+            entry(&mut text, 1, "oauth_token", &token_source(token));
+        }
+        let protocol = match self.kafka.group_protocol {
+            GroupProtocol::Classic => "",
+            GroupProtocol::Consumer => ", consumer protocol",
+        };
+        entry(&mut text, 1, "group", &format!("{} (membership{protocol})", self.name));
         for (id, topic) in &self.topics {
             self.describe_topic(&mut text, id, topic);
+        }
+        if let Some(registry) = &self.schema_registry {
+            line(&mut text, 0, "\nschema registry");
+            entry(&mut text, 1, "urls", &registry.urls.join(", "));
+            if let Some(user) = &registry.user {
+                entry(&mut text, 1, "user", &shown(user));
+            }
         }
         for (name, cluster) in &self.clusters {
             line(&mut text, 0, &format!("\nsink {name}"));
@@ -35,6 +53,7 @@ impl Topology {
             entry(&mut text, 1, "group", &self.sink_group(name));
             entry(&mut text, 1, "user", cluster.user.as_deref().unwrap_or("the process's own"));
             entry(&mut text, 1, "durability", durability(cluster));
+            entry(&mut text, 1, "pace", &pace(cluster));
             if let Some(tls) = &cluster.security.tls {
                 let shown = if tls.identity.is_some() { ", shows a certificate" } else { "" };
                 let authorities = tls.authorities.iter().map(|path| path.display().to_string());
@@ -66,7 +85,10 @@ impl Topology {
         entry(text, 1, "topic", &topic.name);
         entry(text, 1, "start", &start(topic));
         line(text, 0, &format!("  -> decode {id}"));
-        entry(text, 2, "format", "json");
+        entry(text, 2, "format", topic.format.name());
+        if let Some(reading) = self.reading(id) {
+            describe_reading(text, &reading);
+        }
         let fields = self.fields(id).unwrap_or_default();
         let fields = fields.all().iter().map(|field| {
             let quoted = if field.quoted_number { " (or quoted)" } else { "" };
@@ -74,8 +96,17 @@ impl Topology {
         });
         entry(text, 2, "fields", &fields.collect::<Vec<_>>().join(", "));
         let models: Vec<_> = self.models.iter().filter(|(_, model)| model.topic == id).collect();
-        if models.is_empty() {
+        let own: Vec<_> = self.projections.iter().filter(|(_, own)| own.topic == id).collect();
+        if models.is_empty() && own.is_empty() {
             line(text, 2, "no model reads this topic");
+        }
+        for (name, own) in own {
+            line(text, 0, &format!("     -> project {name}"));
+            entry(text, 3, "table", &own.table);
+            if let Some(table) = self.tables.get(&own.table) {
+                describe_table(text, table);
+            }
+            entry(text, 3, "made by", "the program's own projection");
         }
         for (name, model) in models {
             self.describe_model(text, name, model);
@@ -87,6 +118,11 @@ impl Topology {
         entry(text, 3, "table", &model.table);
         if let Some(table) = self.tables.get(&model.table) {
             describe_table(text, table);
+        }
+        if let Some(each) = &model.each {
+            let fields = each.fields.iter().map(|(path, data_type)| format!("{path} {data_type}"));
+            let fields = fields.collect::<Vec<_>>().join(", ");
+            entry(text, 3, "each", &format!("element of {} is a row: {fields}", each.path));
         }
         entry(text, 3, "key", &row_key(&model.key));
         entry(text, 3, "version", &version(&model.version));
@@ -135,7 +171,7 @@ impl Topology {
         for (index, (id, topic)) in self.topics.iter().enumerate() {
             let source = vec![format!("source {id}"), topic.name.clone(), format!("group {}", self.name)];
             nodes.push(Node { id: format!("source_{index}"), label: source });
-            nodes.push(Node { id: format!("decode_{index}"), label: vec![format!("decode {id}"), "json".to_owned()] });
+            nodes.push(Node { id: format!("decode_{index}"), label: vec![format!("decode {id}"), decoding(topic)] });
         }
         for (index, (name, model)) in self.models.iter().enumerate() {
             let label = vec![
@@ -197,13 +233,23 @@ fn shown(setting: &Setting) -> String {
     }
 }
 
+fn token_source(token: &TokenSource) -> String {
+    match token {
+        TokenSource::Setting(setting) => shown(setting),
+        // Its arguments may be secrets.
+        TokenSource::Command(words) => format!("printed by {}", words.first().map_or("", String::as_str)),
+    }
+}
+
 fn start(topic: &Topic) -> String {
     match &topic.start {
         None => "refuses without committed offsets".to_owned(),
         Some(Start::Earliest) => "earliest".to_owned(),
         Some(Start::Latest) => "latest".to_owned(),
         Some(Start::Time(ms)) => {
-            jiff::Timestamp::from_millisecond(*ms).map_or_else(|_| format!("{ms} ms"), |time| time.to_string())
+            let time =
+                jiff::Timestamp::from_millisecond(*ms).map_or_else(|_| format!("{ms} ms"), |time| time.to_string());
+            format!("{time} less a margin of {} s", topic.start_margin.as_secs())
         }
         Some(Start::Offsets(offsets)) => {
             let offsets = offsets.iter().map(|(partition, offset)| format!("{partition}: {offset}"));
@@ -213,11 +259,62 @@ fn start(topic: &Topic) -> String {
     }
 }
 
+/// What a topic says about its records beside their format.
+fn describe_reading(text: &mut String, reading: &Reading) {
+    if reading.envelope != Envelope::None {
+        entry(text, 2, "envelope", reading.envelope.name());
+    }
+    if reading.key_format != Format::Raw {
+        entry(text, 2, "keys", reading.key_format.name());
+    }
+    match &reading.schema {
+        PayloadSchema::Registry if !reading.format.needs_schema() => {}
+        schema => entry(text, 2, "schema", &schema_source(schema)),
+    }
+    match reading.null_payload {
+        NullPayload::Delete => entry(text, 2, "nulls", "delete the row that the record's key names"),
+        NullPayload::Skip => entry(text, 2, "nulls", "are skipped"),
+        NullPayload::Bad => {}
+    }
+}
+
+fn schema_source(schema: &PayloadSchema) -> String {
+    match schema {
+        PayloadSchema::Registry => "by id from the registry".to_owned(),
+        PayloadSchema::RegistryAndReader(path, _) => {
+            format!("by id from the registry, read with {}", path.display())
+        }
+        PayloadSchema::Avro(path, _) => format!("always {}", path.display()),
+        PayloadSchema::Protobuf(path, _, message) => format!("always {message} of {}", path.display()),
+    }
+}
+
+/// Format and envelope in a few words.
+fn decoding(topic: &Topic) -> String {
+    match topic.envelope {
+        Envelope::None => topic.format.name().to_owned(),
+        envelope => format!("{} in {}", topic.format.name(), envelope.name()),
+    }
+}
+
 fn registry(cluster: &Cluster) -> String {
     match &cluster.registry {
         Registry::ZooKeeper { quorum, znode } => format!("zookeeper {} at {znode}", quorum.join(", ")),
         Registry::Rpc { servers } => format!("registry {}", servers.join(", ")),
     }
+}
+
+/// When the sink leaves the shared read.
+fn pace(cluster: &Cluster) -> String {
+    let Pace { window_bytes, patience, compacted, headroom } = &cluster.pace;
+    let window = window_bytes.map_or_else(|| "half of the shared budget".to_owned(), |bytes| format!("{bytes} bytes"));
+    let patience = patience.unwrap_or(policy::PATIENCE).as_secs();
+    let compacted = match compacted {
+        Compacted::Detach => "",
+        Compacted::Wait => ", not on compacted topics",
+    };
+    let headroom = headroom.map_or_else(String::new, |time| format!(", alarm {} s before retention", time.as_secs()));
+    format!("detached above {window}, or after {patience} s without progress{compacted}{headroom}")
 }
 
 fn durability(cluster: &Cluster) -> &'static str {

@@ -2,11 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::topology::grammar;
+use crate::topology::format::{self, Said};
+use crate::topology::kafka_security::{self, is_secret};
 use crate::topology::load::Environment;
 use crate::topology::source::{Node, Section};
-use crate::topology::{DeadLetter, DeadLetterStore, ErrorBudget, Kafka, Setting, Start, Topic};
+use crate::topology::{DeadLetter, DeadLetterStore, ErrorBudget, Kafka, Setting, Start, TokenSource, Topic};
+use crate::topology::{GroupProtocol, grammar};
+
+/// A record's time is set when the producer takes it; it is appended at most `delivery.timeout.ms` (two minutes) later, and
+/// clocks of producers differ. Records of topics with the broker's time come in order, but more is read twice, not lost.
+const START_MARGIN: Duration = Duration::from_secs(150);
 
 /// Few bad events are no reason to stop.
 const BUDGET_MINIMUM: u64 = 100;
@@ -21,10 +28,19 @@ const OWNED: &[(&str, &str)] = &[
     ("enable.auto.commit", "halcyon commits an offset once every event below it is durable, never by the clock"),
     ("enable.auto.offset.store", "halcyon commits an offset once every event below it is durable"),
     ("enable.partition.eof", "librdkafka moves its position at these entries, and events would be skipped"),
+    ("fetch.max.bytes", "prefetching is part of the one memory budget"),
+    ("fetch.message.max.bytes", "prefetching is part of the one memory budget"),
     ("group.id", "group ids are made from `name`, one for the process and one for each sink"),
     ("group.instance.id", "it is this process's, not the topology's: say it on the command line"),
-    ("group.protocol", "halcyon fences commits by the generation of the classic protocol"),
+    ("enable.sasl.oauthbearer.unsecure.jwt", "say where the token is as `oauth_token`"),
+    ("group.protocol", "say it as `group_protocol`"),
+    ("group.protocol.type", "halcyon's groups are groups of consumers"),
+    ("max.partition.fetch.bytes", "prefetching is part of the one memory budget"),
     ("metadata.broker.list", "say it as `brokers`"),
+    (
+        "sasl.oauthbearer.method",
+        "say where the token is as `oauth_token`; a command can ask an identity provider for it",
+    ),
     (
         "partition.assignment.strategy",
         "all members must be cooperative-sticky, so that rebalances drain only what moves",
@@ -33,21 +49,73 @@ const OWNED: &[(&str, &str)] = &[
     ("queued.min.messages", "prefetching is part of the one memory budget"),
 ];
 
-/// Properties whose values never stand in a topology file.
-const SECRETS: &[&str] =
-    &["sasl.password", "sasl.oauthbearer.client.secret", "ssl.key.password", "ssl.key.pem", "ssl.keystore.password"];
+/// With KIP-848 these are the broker's, for all members of the group; librdkafka refuses them.
+const BROKER_SIDE: &[(&str, &str)] = &[
+    ("heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms"),
+    ("session.timeout.ms", "group.consumer.session.timeout.ms"),
+];
 
 pub(super) fn kafka(node: &Node<'_>, environment: Environment<'_>) -> Option<Kafka> {
     let section = node.section(grammar::KAFKA)?;
     let brokers = section.require("brokers", "brokers = [\"host:9092\"] or [\"env:KAFKA_BROKERS\"]");
     let brokers = brokers.and_then(|node| addresses(&node, environment));
+    let group_protocol = section.choice("group_protocol", grammar::GROUP_PROTOCOLS);
+    let oauth_token = match section.get("oauth_token") {
+        None => Some(None),
+        Some(node) => token(&node).map(Some),
+    };
+    let entries = section.get("properties").and_then(|node| node.entries()).unwrap_or_default();
     let mut properties = BTreeMap::new();
-    for (name, node) in section.get("properties").and_then(|node| node.entries()).unwrap_or_default() {
-        if let Some(setting) = property(name, &node) {
-            properties.insert(name.to_owned(), setting);
+    for (name, node) in &entries {
+        if let Some(setting) = property(name, node) {
+            properties.insert((*name).to_owned(), setting);
         }
     }
-    Some(Kafka { brokers: brokers?, properties })
+    let placed: kafka_security::Properties<'_, '_> =
+        entries.iter().filter_map(|(name, node)| Some((*name, (properties.get(*name)?, node)))).collect();
+    check_protocol(group_protocol.unwrap_or_default(), &placed);
+    let token = oauth_token.as_ref().and_then(Option::as_ref);
+    kafka_security::check(section.node(), &placed, token);
+    Some(Kafka { brokers: brokers?, properties, group_protocol: group_protocol?, oauth_token: oauth_token? })
+}
+
+fn check_protocol(protocol: GroupProtocol, properties: &kafka_security::Properties<'_, '_>) {
+    match protocol {
+        GroupProtocol::Classic => {
+            if let Some((_, node)) = properties.get("group.remote.assignor") {
+                let hint = "group_protocol = \"consumer\"".to_owned();
+                node.mistake_at_key("the broker assigns only by KIP-848".to_owned(), Some(hint));
+            }
+        }
+        GroupProtocol::Consumer => {
+            for (name, broker) in BROKER_SIDE {
+                let Some((_, node)) = properties.get(name) else { continue };
+                let hint =
+                    format!("set the broker's `{broker}`, or the group's by `kafka-configs --entity-type groups`");
+                node.mistake_at_key(format!("with KIP-848 `{name}` is the broker's to set"), Some(hint));
+            }
+        }
+    }
+}
+
+/// `"file:PATH"`, `"env:NAME"` or `["program", "argument"]`.
+fn token(node: &Node<'_>) -> Option<TokenSource> {
+    const HINT: &str = "\"file:PATH\", \"env:NAME\", or a command [\"program\", \"argument\"]";
+    let Some(text) = node.as_string() else {
+        let words = node.list()?.iter().map(|word| word.string().map(str::to_owned)).collect::<Option<Vec<_>>>()?;
+        if words.is_empty() {
+            node.mistake_hint(format!("`{}` is empty", node.path()), HINT);
+            return None;
+        }
+        return Some(TokenSource::Command(words));
+    };
+    match Setting::parse(text) {
+        Setting::Plain(_) => {
+            node.mistake_hint(format!("`{}` is a secret", node.path()), format!("keep it out of the file: {HINT}"));
+            None
+        }
+        reference => Some(TokenSource::Setting(reference)),
+    }
 }
 
 fn property(name: &str, node: &Node<'_>) -> Option<Setting> {
@@ -63,7 +131,7 @@ fn property(name: &str, node: &Node<'_>) -> Option<Setting> {
         return None;
     };
     let setting = Setting::parse(text);
-    if SECRETS.contains(&name) && matches!(setting, Setting::Plain(_)) {
+    if is_secret(name) && matches!(setting, Setting::Plain(_)) {
         node.mistake_hint(
             format!("property `{name}` is a secret"),
             "keep it out of the file: \"env:NAME\" or \"file:PATH\"",
@@ -119,17 +187,52 @@ fn is_address(text: &str) -> bool {
 pub(super) fn topic(node: &Node<'_>) -> Option<Topic> {
     let section = node.section(grammar::TOPIC)?;
     let name = section.require("name", "the topic's name in Kafka").and_then(|node| kafka_name(&node));
-    let format = section.require("format", "how payloads are read: \"json\"");
-    let format = format.and_then(|node| node.choose(grammar::FORMATS));
+    let format = format::read(&section);
     let start = match section.get("start") {
         None => Some(None),
         Some(node) => start(&node).map(Some),
+    };
+    let start_margin = match section.get("start_margin") {
+        None => Some(START_MARGIN),
+        Some(node) => margin(&node),
     };
     let mut quoted_numbers = BTreeSet::new();
     for element in section.get("quoted_numbers").and_then(|node| node.list()).unwrap_or_default() {
         quoted_numbers.extend(element.string().map(str::to_owned));
     }
-    Some(Topic { name: name?, format: format?, start: start?, quoted_numbers })
+    let Said { format, key_format, envelope, null_payload, schema } = format?;
+    Some(Topic {
+        name: name?,
+        format,
+        key_format,
+        envelope,
+        null_payload,
+        schema,
+        start: start?,
+        start_margin: start_margin?,
+        quoted_numbers,
+    })
+}
+
+/// `0s`, `90s`, `30m`, `12h`, `30d`.
+fn margin(node: &Node<'_>) -> Option<Duration> {
+    const YEAR_S: u64 = 366 * 86_400;
+    let text = node.string()?;
+    let unit = |letter| match letter {
+        's' => Some(1),
+        'm' => Some(60),
+        'h' => Some(3_600),
+        'd' => Some(86_400),
+        _ => None,
+    };
+    let seconds = text.char_indices().last().and_then(|(at, letter)| {
+        let count: u64 = text.get(..at)?.parse().ok()?;
+        count.checked_mul(unit(letter)?).filter(|seconds| *seconds <= YEAR_S)
+    });
+    if seconds.is_none() {
+        node.mistake_hint(format!("`{text}` is no margin"), "such as \"150s\", \"10m\" or \"0s\"");
+    }
+    seconds.map(Duration::from_secs)
 }
 
 fn kafka_name(node: &Node<'_>) -> Option<String> {

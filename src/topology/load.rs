@@ -11,10 +11,17 @@ use toml::de::DeTable;
 use crate::model::field::FieldType;
 use crate::model::version::VersionRule;
 use crate::topology::mistake::{Mistake, Mistakes};
-use crate::topology::model::{ModelDraft, Use};
+use crate::topology::model::ModelDraft;
 use crate::topology::source::{Log, Node, Source};
 use crate::topology::table::{TableDraft, default_table};
-use crate::topology::{Cluster, Model, Start, Table, Topic, Topology, cluster, grammar, kafka, model, suggest, table};
+use crate::topology::uses::{FieldUses, Use};
+use crate::topology::{
+    Cluster, Model, OwnProjection, Start, Table, Topic, Topology, cluster, format, grammar, kafka, model,
+    schema_registry, suggest, table,
+};
+
+/// Files with test cases stand beside topology files and are none.
+pub const CASES_ENDING: &str = ".test.toml";
 
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -28,7 +35,7 @@ pub struct Loaded {
     pub warnings: Vec<Mistake>,
 }
 
-/// Reads these files; a folder stands for all `*.toml` files in it, in the order of their names.
+/// Reads these files; a folder stands for all `*.toml` files in it but `*.test.toml`, in the order of their names.
 ///
 /// # Errors
 /// [`Mistakes`], every one that could be found.
@@ -79,7 +86,8 @@ fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path)? {
         let file = entry?.path();
-        if file.extension().is_some_and(|extension| extension == "toml") && file.is_file() {
+        let is_cases = file.to_string_lossy().ends_with(CASES_ENDING);
+        if !is_cases && file.extension().is_some_and(|extension| extension == "toml") && file.is_file() {
             files.push(file);
         }
     }
@@ -129,6 +137,7 @@ struct Parts<'a> {
     single: BTreeMap<&'a str, Node<'a>>,
     topics: BTreeMap<&'a str, Node<'a>>,
     models: BTreeMap<&'a str, Node<'a>>,
+    projections: BTreeMap<&'a str, Node<'a>>,
     tables: BTreeMap<&'a str, Node<'a>>,
     clusters: BTreeMap<&'a str, Node<'a>>,
 }
@@ -141,9 +150,10 @@ impl<'a> Parts<'a> {
             let many = match name {
                 "topic" => &mut self.topics,
                 "model" => &mut self.models,
+                "projection" => &mut self.projections,
                 "table" => &mut self.tables,
                 "cluster" => &mut self.clusters,
-                "name" | "kafka" | "dead_letter" => {
+                "name" | "kafka" | "dead_letter" | "schema_registry" => {
                     insert(&mut self.single, name, node);
                     continue;
                 }
@@ -181,7 +191,7 @@ impl<'a> Parts<'a> {
         if self.topics.is_empty() {
             whole("the topology has no topic", "[topic.NAME]");
         }
-        if self.models.is_empty() {
+        if self.models.is_empty() && self.projections.is_empty() {
             whole("the topology has no model", "[model.NAME]");
         }
         if self.clusters.is_empty() {
@@ -190,9 +200,20 @@ impl<'a> Parts<'a> {
         let clusters = self.clusters(environment);
         let topics = self.topics();
         self.check_starts(&topics);
-        let models = self.models();
-        let tables = self.tables(&models);
-        Some(Topology { name: name?, kafka: kafka?, topics, models, clusters, tables, dead_letter: dead_letter? })
+        let registry = match self.single.get("schema_registry") {
+            None => Some(None),
+            Some(node) => schema_registry::schema_registry(node, environment).map(Some),
+        };
+        let models = self.models(&topics);
+        let projections = self.projections(&models);
+        let tables = self.tables(&models, &projections);
+        let (name, kafka, dead_letter, schema_registry) = (name?, kafka?, dead_letter?, registry?);
+        let topology =
+            Topology { name, kafka, topics, models, projections, clusters, tables, dead_letter, schema_registry };
+        for (id, node) in &self.topics {
+            format::check_topic(&topology, id, node);
+        }
+        Some(topology)
     }
 
     fn clusters(&self, environment: Environment<'_>) -> BTreeMap<String, Cluster> {
@@ -234,7 +255,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    fn models(&self) -> BTreeMap<String, Model> {
+    fn models(&self, topics: &BTreeMap<String, Topic>) -> BTreeMap<String, Model> {
         let drafts: BTreeMap<&str, ModelDraft<'a>> =
             self.models.iter().filter_map(|(id, node)| Some((*id, model::model(node)?))).collect();
         let mut by_topic: BTreeMap<&str, Vec<&ModelDraft<'a>>> = BTreeMap::new();
@@ -254,23 +275,61 @@ impl<'a> Parts<'a> {
                 node.mistake_hint(what, "one read model is one table: versions of two models would not be comparable");
             }
         }
-        let types: BTreeMap<&str, BTreeMap<String, FieldType>> =
-            by_topic.iter().map(|(topic, drafts)| (*topic, field_types(drafts))).collect();
+        let types: BTreeMap<&str, BTreeMap<String, FieldType>> = by_topic
+            .iter()
+            .map(|(topic, drafts)| (*topic, field_types(&drafts.iter().map(|draft| &draft.uses).collect::<Vec<_>>())))
+            .collect();
+        for (id, drafts) in &by_topic {
+            if let (Some(topic), Some(types)) = (topics.get(*id), types.get(id)) {
+                format::check_fields(topic, types, drafts);
+            }
+        }
         let mut models = BTreeMap::new();
         for (id, draft) in &drafts {
-            let types = draft.topic.as_ref().and_then(|(topic, _)| types.get(topic.as_str()));
-            if let Some(model) = types.and_then(|types| draft.finish(types)) {
-                models.insert((*id).to_owned(), model);
+            let Some((topic, _)) = &draft.topic else { continue };
+            let Some(mut types) = types.get(topic.as_str()).cloned() else { continue };
+            types.extend(field_types(&[&draft.elements]));
+            let Some(mut model) = draft.finish(&types) else { continue };
+            let quoted = topics.get(topic).map(|topic| &topic.quoted_numbers);
+            if let (Some(each), Some(quoted)) = (&mut model.each, quoted) {
+                each.quoted_numbers = quoted.iter().filter(|path| each.fields.contains_key(*path)).cloned().collect();
             }
+            models.insert((*id).to_owned(), model);
         }
         models
     }
 
-    fn tables(&self, models: &BTreeMap<String, Model>) -> BTreeMap<String, Table> {
+    fn projections(&self, models: &BTreeMap<String, Model>) -> BTreeMap<String, OwnProjection> {
+        let mut projections: BTreeMap<String, OwnProjection> = BTreeMap::new();
+        for (name, node) in &self.projections {
+            let Some(((topic, topic_node), (table, table_node))) = model::own(node) else { continue };
+            if !self.topics.contains_key(topic.as_str()) {
+                let hint = suggest::hint(&topic, self.topics.keys().copied());
+                topic_node.mistake_hint(format!("topic `{topic}` does not exist"), hint.unwrap_or_default());
+            }
+            let is_taken = models.values().any(|model| model.table == table)
+                || projections.values().any(|other| other.table == table);
+            if is_taken {
+                table_node.mistake_hint(format!("table `{table}` is already written"), "one read model is one table");
+            }
+            projections.insert((*name).to_owned(), OwnProjection { topic, table });
+        }
+        projections
+    }
+
+    fn tables(
+        &self,
+        models: &BTreeMap<String, Model>,
+        projections: &BTreeMap<String, OwnProjection>,
+    ) -> BTreeMap<String, Table> {
         let mut tables: BTreeMap<String, Table> =
             models.values().map(|model| (model.table.clone(), default_table(model))).collect();
         for (name, node) in &self.tables {
             let Some(draft) = table::table(node) else { continue };
+            if projections.values().any(|own| own.table == *name) {
+                tables.insert((*name).to_owned(), draft.alone());
+                continue;
+            }
             let Some(model) = models.values().find(|model| model.table == *name) else {
                 self.unused_table(name, &draft);
                 continue;
@@ -319,7 +378,7 @@ fn group_name(node: &Node<'_>) -> Option<String> {
 }
 
 /// One type for each field of a topic: the stated ones, then what follows from how fields are used.
-fn field_types(drafts: &[&ModelDraft<'_>]) -> BTreeMap<String, FieldType> {
+fn field_types(drafts: &[&FieldUses<'_>]) -> BTreeMap<String, FieldType> {
     let mut stated: BTreeMap<&str, &Use<'_>> = BTreeMap::new();
     for one in drafts.iter().flat_map(|draft| &draft.stated) {
         let first = *stated.entry(&one.path).or_insert(one);
@@ -342,7 +401,14 @@ fn field_types(drafts: &[&ModelDraft<'_>]) -> BTreeMap<String, FieldType> {
         }
         types.entry(one.path.clone()).and_modify(|known| *known = known.wider(one.data_type)).or_insert(one.data_type);
     }
-    let all = || drafts.iter().flat_map(|draft| draft.stated.iter().chain(&draft.assumed));
+    for one in drafts.iter().flat_map(|draft| &draft.fallback) {
+        let known = types.entry(one.path.clone()).or_insert(one.data_type);
+        // A field of which a condition only tests the presence can be anything.
+        if *known == FieldType::Json && !stated.contains_key(one.path.as_str()) {
+            *known = one.data_type;
+        }
+    }
+    let all = || drafts.iter().flat_map(|draft| draft.all());
     for part in all() {
         let mut above = part.path.as_str();
         while let Some((whole, _)) = above.rsplit_once('.') {

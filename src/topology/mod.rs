@@ -1,30 +1,43 @@
 //! What exists: topics, read models and clusters, as values.
 
+pub mod cases;
 mod cluster;
 mod condition;
 mod describe;
+mod expression;
+mod fit;
+mod format;
 mod grammar;
 mod kafka;
+mod kafka_security;
 pub mod load;
 pub mod mistake;
 mod model;
+mod pace;
 mod row_key;
 pub mod schema;
+mod schema_registry;
 pub mod setting;
 mod source;
 mod suggest;
 mod table;
+mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::attachment::Compacted;
 use crate::decode::events::{FieldError, FieldSet};
+use crate::model::each::Each;
+use crate::model::expression::Expression;
 use crate::model::field::{Field, FieldType};
 use crate::model::key::RowKey;
 use crate::model::predicate::Predicate;
 use crate::model::schema::{DeleteMode, LayoutError, ModelColumn, RowLayout};
 use crate::model::version::VersionRule;
 
+pub use crate::decode::reading::{Envelope, Format, NullPayload, PayloadSchema, Reading};
 pub use crate::topology::schema::schema;
 
 /// Everything a topology file declares, checked.
@@ -38,12 +51,16 @@ pub struct Topology {
     pub topics: BTreeMap<String, Topic>,
     /// Read models by their id in the file.
     pub models: BTreeMap<String, Model>,
+    /// Read models that a program's own projections make, by the name that the program has for them.
+    pub projections: BTreeMap<String, OwnProjection>,
     /// Clusters by name; each is one sink.
     pub clusters: BTreeMap<String, Cluster>,
     /// What the tables of the models must look like, by table name.
     pub tables: BTreeMap<String, Table>,
     /// Where bad events go.
     pub dead_letter: DeadLetter,
+    /// Where schemas are found, if a topic needs any.
+    pub schema_registry: Option<SchemaRegistry>,
 }
 
 /// How to reach Kafka.
@@ -53,6 +70,40 @@ pub struct Kafka {
     pub brokers: Vec<String>,
     /// Further librdkafka properties; secrets stay references until a client is made.
     pub properties: BTreeMap<String, Setting>,
+    /// How members of the group agree on their shares.
+    pub group_protocol: GroupProtocol,
+    /// Where tokens for SASL OAUTHBEARER come from.
+    pub oauth_token: Option<TokenSource>,
+}
+
+/// How members of a group agree on who reads what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// The members assign, cooperatively and stickily; every broker knows it.
+    #[default]
+    Classic,
+    /// KIP-848: the broker assigns; Kafka 4.0 and later.
+    Consumer,
+}
+
+impl GroupProtocol {
+    /// librdkafka's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
+/// Where a token comes from; read anew whenever one is needed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// `file:PATH` or `env:NAME`.
+    Setting(Setting),
+    /// A program with its arguments that prints a token.
+    Command(Vec<String>),
 }
 
 /// A property value that may be a secret.
@@ -73,17 +124,33 @@ pub struct Topic {
     pub name: String,
     /// How payloads are read.
     pub format: Format,
+    /// How record keys are read.
+    pub key_format: Format,
+    /// What is around the data of an event.
+    pub envelope: Envelope,
+    /// What a null payload means; `None` follows from the rest, see [`Topology::reading`].
+    pub null_payload: Option<NullPayload>,
+    /// Where the schemas of payloads come from.
+    pub schema: PayloadSchema,
     /// Where a sink without committed offsets starts; `None` means it refuses to start.
     pub start: Option<Start>,
+    /// How much earlier than a time of `start` is read, because records do not come in the order of their times.
+    pub start_margin: Duration,
     /// Paths of integer fields that events may also write as JSON strings.
     pub quoted_numbers: BTreeSet<String>,
 }
 
-/// Payload formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object a record.
-    Json,
+/// A Confluent-compatible schema registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SchemaRegistry {
+    /// Its addresses, `http://` or `https://`; each is asked until one answers.
+    pub urls: Vec<String>,
+    /// The user of basic authentication.
+    pub user: Option<Setting>,
+    /// The user's password.
+    pub password: Option<Setting>,
+    /// Certificates of the authorities that its certificate must lead to.
+    pub ca: Option<PathBuf>,
 }
 
 /// Where a sink without committed offsets starts.
@@ -116,10 +183,23 @@ pub struct Model {
     pub when: Option<Predicate>,
     /// Which events delete their row, and how; `None` is none.
     pub delete: Option<DeleteRule>,
+    /// The array of which each element is a row; `None` is one row an event.
+    pub each: Option<Each>,
     /// The columns, in (family, qualifier) order.
     pub columns: Vec<ModelColumn>,
+    /// What is made of fields, by the name that key, version and columns have for it.
+    pub computed: BTreeMap<String, Expression>,
     /// The fields that key, version, rules and columns read, each once, with their types.
     pub fields: BTreeMap<String, FieldType>,
+}
+
+/// A read model that a program's own projection makes (see [`crate::project::Projections`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnProjection {
+    /// Id of the topic in the file.
+    pub topic: String,
+    /// Table name.
+    pub table: String,
 }
 
 /// Which events delete their row, and how.
@@ -214,6 +294,24 @@ impl Bloom {
 }
 
 impl Topology {
+    /// How the records of a topic are read. If the topic does not say what a null payload means, it is the deletion of
+    /// the row that the record's key names if the rows of all of the topic's models can be found by it; with Debezium,
+    /// whose deletions have an event of their own, it means nothing; else it is a bad record.
+    #[must_use]
+    pub fn reading(&self, topic_id: &str) -> Option<Reading> {
+        let topic = self.topics.get(topic_id)?;
+        let mut models = self.models.values().filter(|model| model.topic == topic_id).peekable();
+        let implied = match topic.envelope {
+            Envelope::Debezium => NullPayload::Skip,
+            Envelope::None | Envelope::CloudEvents => {
+                let has_models = models.peek().is_some();
+                let by_record = has_models && models.all(|model| format::field_of_payload(model).is_none());
+                if by_record { NullPayload::Delete } else { NullPayload::Bad }
+            }
+        };
+        Some(topic.reading(topic.null_payload.unwrap_or(implied)))
+    }
+
     /// The fields that are decoded from the events of a topic: those that its models read.
     ///
     /// # Errors
@@ -252,6 +350,21 @@ pub struct Cluster {
     pub durability: hbase::mutation::Durability,
     /// TLS and authentication.
     pub security: hbase::security::Security,
+    /// When the sink leaves the shared read.
+    pub pace: Pace,
+}
+
+/// When a sink leaves the shared read; what is not said follows from the memory budget of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// Bytes of the shared budget that it may hold while others could go on; `None` is half of it.
+    pub window_bytes: Option<u64>,
+    /// How long it may finish nothing; `None` is a minute.
+    pub patience: Option<Duration>,
+    /// What happens on compacted topics.
+    pub compacted: Compacted,
+    /// How much of retention must be left before an alarm; `None` is a quarter of it.
+    pub headroom: Option<Duration>,
 }
 
 /// Where bad events go, and how many are too many.

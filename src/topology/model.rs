@@ -1,17 +1,22 @@
 //! Reads `[model.*]`: first each model by itself, then the types of the fields that the models of a topic share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hbase::cell::FAMILY_BYTES_MAX;
 
+use crate::model::each::Each;
+use crate::model::expression::Unfit;
 use crate::model::field::FieldType;
 use crate::model::key::RowKey;
 use crate::model::predicate::Predicate;
 use crate::model::schema::{DELETED_QUALIFIER, DeleteMode, ModelColumn};
 use crate::model::version::VersionRule;
+use crate::topology::expression::{Computed, Draft, Uses};
+use crate::topology::fit::{check_literals, check_version_types};
 use crate::topology::row_key::{KeyDraft, row_key};
 use crate::topology::source::{Node, Section};
-use crate::topology::{DeleteRule, Model, condition, grammar};
+use crate::topology::uses::{FieldUses, Use};
+use crate::topology::{DeleteRule, Model, condition, expression, grammar};
 
 /// A model as far as it can be read by itself: types that follow from other models are still open.
 #[derive(Debug)]
@@ -19,22 +24,33 @@ pub(super) struct ModelDraft<'a> {
     pub(super) topic: Option<(String, Node<'a>)>,
     pub(super) table: Option<(String, Node<'a>)>,
     key: Option<Vec<KeyDraft<'a>>>,
-    version: Option<(VersionRule, Node<'a>)>,
+    version: Option<(VersionDraft<'a>, Node<'a>)>,
     when: Option<(Predicate, Node<'a>)>,
     delete: Option<(DeleteRule, Node<'a>)>,
-    columns: Vec<ModelColumn>,
-    /// Types that the model states.
-    pub(super) stated: Vec<Use<'a>>,
-    /// Types that follow from how fields are used, if nothing states them.
-    pub(super) assumed: Vec<Use<'a>>,
+    columns: Vec<ColumnDraft<'a>>,
+    /// The array of which each element is a row.
+    each: Option<String>,
+    /// The fields of its topic that it reads.
+    pub(super) uses: FieldUses<'a>,
+    /// The fields of elements that it reads; they are its own.
+    pub(super) elements: FieldUses<'a>,
 }
 
-/// A field, the type that it has in one place, and that place.
-#[derive(Clone, Debug)]
-pub(super) struct Use<'a> {
-    pub(super) path: String,
-    pub(super) data_type: FieldType,
-    pub(super) node: Node<'a>,
+/// A version whose field may be made of others.
+#[derive(Debug)]
+enum VersionDraft<'a> {
+    Rule(VersionRule),
+    Made(Draft<'a>),
+}
+
+/// A column; what it holds may be made of fields.
+#[derive(Debug)]
+struct ColumnDraft<'a> {
+    family: String,
+    qualifier: String,
+    data_type: FieldType,
+    unfit: Unfit,
+    source: Draft<'a>,
 }
 
 pub(super) const VERSION_HINT: &str = "there is no default: the version becomes the timestamp of every cell and decides which of two \
@@ -51,11 +67,12 @@ pub(super) fn model<'a>(node: &Node<'a>) -> Option<ModelDraft<'a>> {
         when: None,
         delete: None,
         columns: Vec::new(),
-        stated: Vec::new(),
-        assumed: Vec::new(),
+        each: None,
+        uses: FieldUses::default(),
+        elements: FieldUses::default(),
     };
     let hint = "the parts of the row key: [{column = \"id\", as = \"u64\"}]";
-    draft.key = section.require("key", hint).and_then(|node| row_key(&node, &mut draft.stated));
+    draft.key = section.require("key", hint).and_then(|node| draft.with_uses(|uses| row_key(&node, uses)));
     draft.version = section.require("version", VERSION_HINT).and_then(|node| draft.read_version(&node));
     draft.when = section.get("when").and_then(|node| draft.read_condition(node));
     draft.delete = section.get("delete").and_then(|node| draft.read_delete(&node));
@@ -63,7 +80,27 @@ pub(super) fn model<'a>(node: &Node<'a>) -> Option<ModelDraft<'a>> {
     if let Some(node) = section.require("columns", hint) {
         draft.read_columns(&node);
     }
+    if let Some(node) = section.get("each") {
+        let path = field_path(&node)?;
+        draft.elements = draft.uses.split_elements(&path);
+        if draft.elements.all().next().is_none() {
+            let hint = format!("`{path}` stands for the element within the model: \"{path}.id\", or \"{path}\" itself");
+            node.mistake_hint(format!("each element of `{path}` is a row, but no field of it is read"), hint);
+        }
+        draft.uses.stated.push(Use { path: path.clone(), data_type: FieldType::Json, node });
+        draft.each = Some(path);
+    }
     Some(draft)
+}
+
+/// The topic and the table of a projection that the program brings.
+pub(super) type OwnDraft<'a> = ((String, Node<'a>), (String, Node<'a>));
+
+pub(super) fn own<'a>(node: &Node<'a>) -> Option<OwnDraft<'a>> {
+    let section = node.section(grammar::PROJECTION)?;
+    let topic = named(&section, "topic", "the id of the [topic.*] that it reads");
+    let table = named(&section, "table", "the name of the table that it writes").filter(is_table_name);
+    Some((topic?, table?))
 }
 
 fn named<'a>(section: &Section<'a>, key: &str, why: &str) -> Option<(String, Node<'a>)> {
@@ -102,17 +139,38 @@ pub(super) fn field_path(node: &Node<'_>) -> Option<String> {
 }
 
 impl<'a> ModelDraft<'a> {
-    fn read_version(&mut self, node: &Node<'a>) -> Option<(VersionRule, Node<'a>)> {
-        let keys: Vec<&str> = [grammar::COLUMN_VERSION, grammar::TIME_VERSION, grammar::KAFKA_VERSION].concat();
+    /// Reads with the fields that expressions read noted.
+    fn with_uses<T>(&mut self, read: impl FnOnce(&mut Uses<'a>) -> T) -> T {
+        let mut uses = Uses::default();
+        let read = read(&mut uses);
+        self.uses.stated.append(&mut uses.stated);
+        self.uses.fallback.append(&mut uses.fallback);
+        read
+    }
+
+    fn read_version(&mut self, node: &Node<'a>) -> Option<(VersionDraft<'a>, Node<'a>)> {
+        let keys: Vec<&str> =
+            [grammar::COLUMN_VERSION, grammar::COALESCE_VERSION, grammar::TIME_VERSION, grammar::KAFKA_VERSION]
+                .concat();
         let section = node.section(&keys)?;
-        let rules: Vec<&str> = ["column", "time", "kafka"].into_iter().filter(|key| section.has(key)).collect();
+        let rules = ["column", "coalesce", "time", "kafka"];
+        let rules: Vec<&str> = rules.into_iter().filter(|key| section.has(key)).collect();
         let [rule] = rules.as_slice() else {
-            let what =
-                format!("`{}` must say one of `column`, `time` and `kafka`, but says {}", node.path(), rules.len());
+            let what = format!(
+                "`{}` must say one of `column`, `coalesce`, `time` and `kafka`, but says {}",
+                node.path(),
+                rules.len()
+            );
             node.mistake_at_key(what, Some(VERSION_HINT.to_owned()));
             return None;
         };
         let own = section.get(rule)?;
+        if *rule == "coalesce" || (*rule == "column" && section.has("is")) {
+            self.refuse_foreign(&section, &["sequence", "as"]);
+            let kinds = ("column", &["coalesce"][..]);
+            let made = self.with_uses(|uses| expression::source(&section, kinds, FieldType::I64, uses))?;
+            return Some((VersionDraft::Made(made), node.clone()));
+        }
         let rule = match *rule {
             "column" => VersionRule::Column { field: self.version_field(&own)? },
             "kafka" => own.choose(&[("offset", Kafka::Offset), ("timestamp", Kafka::Timestamp)])?.rule(),
@@ -122,7 +180,7 @@ impl<'a> ModelDraft<'a> {
                     None => FieldType::I64,
                     Some(node) => data_type(&node)?,
                 };
-                let place = if section.has("as") { &mut self.stated } else { &mut self.assumed };
+                let place = if section.has("as") { &mut self.uses.stated } else { &mut self.uses.assumed };
                 place.push(Use { path: time.clone(), data_type, node: own });
                 match section.get("sequence") {
                     None => VersionRule::Time { field: time },
@@ -130,16 +188,23 @@ impl<'a> ModelDraft<'a> {
                 }
             }
         };
-        for foreign in foreign_keys(&rule).iter().filter_map(|key| section.get(key)) {
+        self.refuse_foreign(&section, foreign_keys(&rule));
+        if let Some(foreign) = section.get("is") {
+            foreign.mistake_at_key(format!("`{}` is only for a version by `column`", foreign.path()), None);
+        }
+        Some((VersionDraft::Rule(rule), node.clone()))
+    }
+
+    fn refuse_foreign(&self, section: &Section<'a>, keys: &[&str]) {
+        for foreign in keys.iter().filter_map(|key| section.get(key)) {
             let what = format!("`{}` is only for a version by `time`", foreign.path());
             foreign.mistake_at_key(what, None);
         }
-        Some((rule, node.clone()))
     }
 
     fn version_field(&mut self, node: &Node<'a>) -> Option<String> {
         let path = field_path(node)?;
-        self.assumed.push(Use { path: path.clone(), data_type: FieldType::I64, node: node.clone() });
+        self.uses.assumed.push(Use { path: path.clone(), data_type: FieldType::I64, node: node.clone() });
         Some(path)
     }
 
@@ -148,7 +213,7 @@ impl<'a> ModelDraft<'a> {
         match condition::parse(text) {
             Ok(predicate) => {
                 for (path, data_type) in predicate.fields() {
-                    self.assumed.push(Use { path: path.to_owned(), data_type, node: node.clone() });
+                    self.uses.assumed.push(Use { path: path.to_owned(), data_type, node: node.clone() });
                 }
                 Some((predicate, node))
             }
@@ -174,9 +239,7 @@ impl<'a> ModelDraft<'a> {
             node.mistake_at_key(format!("`{}` has no columns", node.path()), None);
         }
         for (name, node) in entries {
-            if let Some(column) = column(name, &node) {
-                let (path, data_type) = (column.from.clone(), column.data_type);
-                self.stated.push(Use { path, data_type, node });
+            if let Some(column) = self.with_uses(|uses| column(name, &node, uses)) {
                 self.columns.push(column);
             }
         }
@@ -187,8 +250,25 @@ impl<'a> ModelDraft<'a> {
     pub(super) fn finish(&self, types: &BTreeMap<String, FieldType>) -> Option<Model> {
         let (version, version_node) = self.version.as_ref()?;
         let (topic, table) = (self.topic.as_ref()?.0.clone(), self.table.as_ref()?.0.clone());
-        let key = self.key.as_ref()?.iter().map(|part| part.finish(types)).collect::<Option<Vec<_>>>()?;
-        check_version_types(version, version_node, types);
+        let mut computed = Computed::new();
+        let mut parts = Vec::new();
+        for part in self.key.as_ref()? {
+            parts.push(part.finish(types, &mut computed));
+        }
+        let mut columns = Vec::new();
+        for column in &self.columns {
+            columns.push(column.finish(types, &mut computed));
+        }
+        let version = match version {
+            VersionDraft::Rule(rule) => rule.clone(),
+            VersionDraft::Made(made) => {
+                let made = made.finish(FieldType::I64, Unfit::Bad, types)?;
+                VersionRule::Column { field: expression::name_of(made, &mut computed) }
+            }
+        };
+        let key = parts.into_iter().collect::<Option<Vec<_>>>()?;
+        let columns = columns.into_iter().collect::<Option<Vec<_>>>()?;
+        check_version_types(&version, version_node, types);
         let rules = [self.when.as_ref(), None];
         for (predicate, node) in rules.into_iter().flatten() {
             check_literals(predicate, node, types);
@@ -196,20 +276,28 @@ impl<'a> ModelDraft<'a> {
         if let Some((rule, node)) = &self.delete {
             check_literals(&rule.when, node, types);
         }
-        let used = self.stated.iter().chain(&self.assumed).map(|one| &one.path);
-        let fields = used.filter_map(|path| Some((path.clone(), *types.get(path)?))).collect();
-        if self.columns.is_empty() {
+        let typed = |one: &Use<'_>| Some((one.path.clone(), *types.get(&one.path)?));
+        let mut fields: BTreeMap<String, FieldType> = self.uses.all().filter_map(typed).collect();
+        let each = self.each.as_ref().map(|path| {
+            // The array is decoded whole, whatever its elements are.
+            fields.insert(path.clone(), FieldType::Json);
+            let of_elements = self.elements.all().filter_map(typed).collect();
+            Each { path: path.clone(), fields: of_elements, quoted_numbers: BTreeSet::new() }
+        });
+        if columns.is_empty() {
             return None;
         }
-        self.warn(version, version_node);
+        self.warn(&version, version_node);
         Some(Model {
             topic,
             table,
             key: RowKey { parts: key },
-            version: version.clone(),
+            version,
             when: self.when.as_ref().map(|(predicate, _)| predicate.clone()),
             delete: self.delete.as_ref().map(|(rule, _)| rule.clone()),
-            columns: self.columns.clone(),
+            columns,
+            computed,
+            each,
             fields,
         })
     }
@@ -235,9 +323,11 @@ impl<'a> ModelDraft<'a> {
                 "as = \"tombstone\" has no such hazard",
             );
         }
-        if let Some(KeyDraft::Salt { field, node, .. }) = self.key.as_ref().and_then(|key| key.first()) {
+        if let Some(KeyDraft::Salt { source, node, .. }) = self.key.as_ref().and_then(|key| key.first())
+            && let Some(field) = source.path()
+        {
             let key = self.key.iter().flatten();
-            if !key.filter_map(KeyDraft::column).any(|column| column == field) {
+            if !key.filter_map(KeyDraft::column).any(|column| column.path() == Some(field)) {
                 node.warn(
                     format!("the row key is salted by `{field}`, but does not hold it"),
                     "an event of the row with another value of that field would be another row",
@@ -270,11 +360,21 @@ const fn foreign_keys(rule: &VersionRule) -> &'static [&'static str] {
     }
 }
 
-fn column(name: &str, node: &Node<'_>) -> Option<ModelColumn> {
+fn column<'a>(name: &str, node: &Node<'a>, uses: &mut Uses<'a>) -> Option<ColumnDraft<'a>> {
     let section = node.section(grammar::COLUMN)?;
-    let from = section.require("from", "the field that it holds").and_then(|node| field_path(&node));
     let types = "utf8, u64, i64, u32, i32, f64, bool, bytes or json";
     let data_type = section.require("as", types).and_then(|node| data_type(&node));
+    let unfit = section.choice("unfit", grammar::UNFITS);
+    let kinds = ("from", &["value", "coalesce", "concat"][..]);
+    let others = ["is", "value", "coalesce", "concat"];
+    let source = match (section.get("from"), data_type) {
+        // A field that nothing is done to has the type of its cell.
+        (Some(from), Some(data_type)) if !others.iter().any(|key| section.has(key)) => field_path(&from).map(|path| {
+            uses.stated.push(Use { path: path.clone(), data_type, node: node.clone() });
+            Draft::field(path, from)
+        }),
+        (_, hint) => expression::source(&section, kinds, hint.unwrap_or(FieldType::Utf8), uses),
+    };
     let Some((family, qualifier)) = name.split_once(':') else {
         node.mistake_at_key(
             format!("`{name}` is not a column"),
@@ -293,72 +393,23 @@ fn column(name: &str, node: &Node<'_>) -> Option<ModelColumn> {
         node.mistake_at_key(what, Some("name the column otherwise".into()));
         return None;
     }
-    Some(ModelColumn { family: family.to_owned(), qualifier: qualifier.to_owned(), from: from?, data_type: data_type? })
+    Some(ColumnDraft {
+        family: family.to_owned(),
+        qualifier: qualifier.to_owned(),
+        data_type: data_type?,
+        unfit: unfit?,
+        source: source?,
+    })
 }
 
-fn check_version_types(rule: &VersionRule, node: &Node<'_>, types: &BTreeMap<String, FieldType>) {
-    let needed = |path: &str, time: bool| {
-        let Some(data_type) = types.get(path) else { return };
-        if data_type.is_integer() || (time && *data_type == FieldType::Utf8) {
-            return;
-        }
-        let what = format!("the version is made of `{path}`, which is {data_type}");
-        let hint =
-            if time { "a time is an integer (milliseconds) or utf8 (RFC 3339)" } else { "it must be an integer" };
-        node.mistake_hint(what, hint);
-    };
-    match rule {
-        VersionRule::Column { field } => needed(field, false),
-        VersionRule::Time { field } => needed(field, true),
-        VersionRule::TimeSequence { time, sequence } => {
-            needed(time, true);
-            needed(sequence, false);
-        }
-        VersionRule::KafkaOffset | VersionRule::KafkaTimestamp => {}
+impl ColumnDraft<'_> {
+    fn finish(&self, types: &BTreeMap<String, FieldType>, computed: &mut Computed) -> Option<ModelColumn> {
+        let made = self.source.finish(self.data_type, self.unfit, types)?;
+        Some(ModelColumn {
+            family: self.family.clone(),
+            qualifier: self.qualifier.clone(),
+            from: expression::name_of(made, computed),
+            data_type: self.data_type,
+        })
     }
-}
-
-/// Every literal must be of a type that its field can have.
-fn check_literals(predicate: &Predicate, node: &Node<'_>, types: &BTreeMap<String, FieldType>) {
-    match predicate {
-        Predicate::And(left, right) | Predicate::Or(left, right) => {
-            check_literals(left, node, types);
-            check_literals(right, node, types);
-        }
-        Predicate::Not(inner) => check_literals(inner, node, types),
-        Predicate::Compare { field, literal, .. } => check_literal(field, literal, node, types),
-        Predicate::In { field, literals } => {
-            if let Some(wrong) = literals.iter().find(|literal| types.get(field).is_some_and(|one| !literal.fits(*one)))
-            {
-                check_literal(field, wrong, node, types);
-            }
-        }
-        Predicate::IsNull { .. } => {}
-        Predicate::IsTrue { field } => match types.get(field) {
-            Some(FieldType::Bool) | None => {}
-            Some(other) => node.mistake_hint(
-                format!("in the condition: `{field}` stands alone, but is {other}"),
-                "only a bool can; compare it with a value, or test it with `is not null`",
-            ),
-        },
-    }
-}
-
-fn check_literal(
-    field: &str,
-    literal: &crate::model::predicate::Literal,
-    node: &Node<'_>,
-    types: &BTreeMap<String, FieldType>,
-) {
-    let Some(data_type) = types.get(field).filter(|data_type| !literal.fits(**data_type)) else { return };
-    let hint = match data_type {
-        FieldType::Utf8 => "text stands in single quotes: 'text'",
-        FieldType::Bool => "compare it with true or false",
-        FieldType::Bytes | FieldType::Json => "fields of this type can only be tested for null",
-        _ => "compare it with a number",
-    };
-    node.mistake_hint(
-        format!("in the condition: `{field}` is {data_type} and cannot be compared with {literal}"),
-        hint,
-    );
 }

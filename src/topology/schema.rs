@@ -17,16 +17,21 @@ mod tests {
         ("root", grammar::ROOT),
         ("kafka", grammar::KAFKA),
         ("topic", grammar::TOPIC),
+        ("payload_schema", grammar::PAYLOAD_SCHEMA),
+        ("schema_registry", grammar::SCHEMA_REGISTRY),
         ("model", grammar::MODEL),
+        ("projection", grammar::PROJECTION),
         ("salt_part", grammar::SALT_PART),
         ("hash_part", grammar::HASH_PART),
         ("column_part", grammar::COLUMN_PART),
         ("literal_part", grammar::LITERAL_PART),
         ("column_version", grammar::COLUMN_VERSION),
+        ("coalesce_version", grammar::COALESCE_VERSION),
         ("time_version", grammar::TIME_VERSION),
         ("kafka_version", grammar::KAFKA_VERSION),
         ("delete", grammar::DELETE),
         ("column", grammar::COLUMN),
+        ("item", grammar::ITEM),
         ("table", grammar::TABLE),
         ("family", grammar::FAMILY),
         ("cluster", grammar::CLUSTER),
@@ -69,13 +74,19 @@ mod tests {
             let choices = definitions[section]["properties"][key]["enum"].as_array().expect("choices");
             choices.iter().map(|choice| choice.as_str().unwrap_or_default().to_owned()).collect()
         };
+        assert_eq!(values("kafka", "group_protocol"), names(grammar::GROUP_PROTOCOLS));
         assert_eq!(values("topic", "format"), names(grammar::FORMATS));
+        assert_eq!(values("topic", "key_format"), names(grammar::FORMATS));
+        assert_eq!(values("topic", "envelope"), names(grammar::ENVELOPES));
+        assert_eq!(values("topic", "null_payload"), names(grammar::NULL_PAYLOADS));
         assert_eq!(values("column_part", "order"), names(grammar::ORDERS));
         assert_eq!(values("delete", "as"), names(grammar::DELETE_MODES));
+        assert_eq!(values("column", "unfit"), names(grammar::UNFITS));
         assert_eq!(values("family", "compression"), names(grammar::COMPRESSIONS));
         assert_eq!(values("family", "bloom"), names(grammar::BLOOMS));
         assert_eq!(values("cluster", "durability"), names(grammar::DURABILITIES));
         assert_eq!(values("kerberos", "protection"), names(grammar::PROTECTIONS));
+        assert_eq!(values("cluster", "compacted"), names(grammar::COMPACTED));
         let types: Vec<&str> =
             definitions["type"]["enum"].as_array().expect("choices").iter().filter_map(Value::as_str).collect();
         assert_eq!(types, names(grammar::TYPES));
@@ -89,8 +100,14 @@ mod tests {
         for key in SECTIONS.iter().flat_map(|(_, keys)| *keys) {
             assert!(readme.contains(&format!("`{key}`")), "`{key}` is not explained");
         }
-        for (value, _) in grammar::TYPES {
+        let formats = grammar::FORMATS.iter().map(|(name, _)| *name);
+        let envelopes = grammar::ENVELOPES.iter().map(|(name, _)| *name);
+        let nulls = grammar::NULL_PAYLOADS.iter().map(|(name, _)| *name);
+        for value in grammar::TYPES.iter().map(|(name, _)| *name) {
             assert!(readme.contains(&format!("`{value}`")), "`{value}` is not explained");
+        }
+        for value in formats.chain(envelopes).chain(nulls) {
+            assert!(readme.contains(&format!("`\"{value}\"`")), "\"{value}\" is not explained");
         }
     }
 

@@ -131,6 +131,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The value as it was parsed.
+    pub(super) fn raw(&self) -> &'a DeValue<'a> {
+        self.value.get_ref()
+    }
+
     /// The string that it is, if it is one.
     pub(super) fn as_string(&self) -> Option<&'a str> {
         match self.value.get_ref() {

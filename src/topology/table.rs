@@ -97,6 +97,19 @@ fn ttl(node: &Node<'_>) -> Option<u32> {
 }
 
 impl TableDraft<'_> {
+    /// The table of a projection that the program brings: all that is known of it is what is said.
+    pub(super) fn alone(&self) -> Table {
+        if self.families.is_empty() {
+            let what = format!("`{}` names no family, and its columns are the program's", self.node.path());
+            self.node.mistake_at_key(what, Some("[table.NAME.family.FAMILY]".to_owned()));
+        }
+        if let Some((_, node)) = &self.regions {
+            node.mistake_hint("regions cannot be derived from a row key that the program makes", "give `splits`");
+        }
+        let families = self.families.iter().map(|(name, (family, _))| (name.clone(), family.clone())).collect();
+        Table { families, splits: self.splits.clone().unwrap_or_default() }
+    }
+
     /// The table that this model needs, with what is said about it.
     pub(super) fn finish(&self, model: &Model) -> Table {
         let mut table = default_table(model);

@@ -21,7 +21,7 @@ pub fn of_table(client: &Client, table: &str) -> Scanner {
 
 impl Rows for Scanner {
     async fn next_row(&mut self) -> Result<Option<Vec<Cell>>, Error> {
-        Scanner::next_row(self).await
+        Ok(Scanner::next_row(self).await?.map(|row| row.to_cells()))
     }
 }
 

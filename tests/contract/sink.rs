@@ -10,7 +10,7 @@ use halcyon::progress::offset::{Offset, Span, TopicPartition};
 use halcyon::sink::hbase::HBaseSink;
 use halcyon::sink::memory::MemorySink;
 use halcyon::sink::{Batch, Sink, SinkError};
-use halcyon::topology::Cluster as ClusterSettings;
+use halcyon::topology::{Cluster as ClusterSettings, Pace};
 use hbase::cell::CellKind;
 use hbase::client::admin::{Family, TableDescriptor};
 use hbase::client::{Client, ClientConfig};
@@ -18,7 +18,7 @@ use hbase::mutation::Durability;
 use hbase::row_block::{Column, MutationKind, RowBlockBuilder};
 use hbase::scan::Visibility;
 use hbase::security::Security;
-use hbase::server::Cluster;
+use hbase::server::{Cluster, Condition, Config, Reaction, Rule};
 use hbase::table_name::TableName;
 use tokio::runtime::Runtime;
 
@@ -27,11 +27,16 @@ type Rows = BTreeMap<Vec<u8>, (i64, Vec<u8>)>;
 
 /// A batch that sets these rows of table `t`, column `f:q`, at a version.
 fn batch(rows: std::ops::Range<u32>, version: i64) -> Batch {
+    batch_with(rows, version, &|_| version.to_be_bytes().to_vec())
+}
+
+/// The same with a value for each row.
+fn batch_with(rows: std::ops::Range<u32>, version: i64, value: &dyn Fn(u32) -> Vec<u8>) -> Batch {
     let column = Column::new(b"f", b"q").expect("a legal column");
     let mut builder = RowBlockBuilder::default();
     for row in rows {
         builder.begin_row(MutationKind::Put, format!("r{row:03}").as_bytes()).expect("in order");
-        builder.cell(&column, version, CellKind::Put, &version.to_be_bytes()).expect("room");
+        builder.cell(&column, version, CellKind::Put, &value(row)).expect("room");
     }
     let ledger = Ledger::new(vec![Arc::from("sink")]);
     let partition = TopicPartition { topic: Arc::from("t"), partition: 0 };
@@ -78,6 +83,81 @@ fn the_sink_in_memory_keeps_the_contract() {
     runtime.block_on(sink.write(&batch(0..1, 9))).expect("written at the second try");
 }
 
+/// Which rows a sink says it refuses for good, with the first cause.
+fn poison(written: Result<(), SinkError>) -> (Vec<(usize, usize)>, String) {
+    match written {
+        Err(SinkError::Poison(rows)) => {
+            let cause = rows.first().map(|row| row.cause.clone()).unwrap_or_default();
+            (rows.iter().map(|row| (row.table, row.row)).collect(), cause)
+        }
+        other => panic!("no poison: {other:?}"),
+    }
+}
+
+#[test]
+fn a_row_that_memory_refuses_is_named_and_its_neighbours_are_durable() {
+    let runtime = Runtime::new().expect("a runtime");
+    let sink = MemorySink::new("memory");
+    sink.refuse(b"r005");
+    let (rows, _) = poison(runtime.block_on(sink.write(&batch(0..10, 9))));
+    assert_eq!(rows, [(0, 5)]);
+    let tables = sink.tables();
+    assert_eq!((tables["t"].len(), tables["t"].keys().any(|(row, ..)| row == b"r005")), (9, false));
+}
+
+/// Both limits: the servers' own, which they tell row by row, and the client's, which it checks before it sends anything.
+#[test]
+fn rows_that_a_cluster_refuses_are_named_and_their_neighbours_are_durable() {
+    let runtime = Runtime::new().expect("a runtime");
+    let config = Config { region_servers: 1, cell_bytes_max: 500, ..Config::default() };
+    let cluster = runtime.block_on(Cluster::start_with(config)).expect("free ports");
+    let settings = ClusterSettings {
+        pace: Pace::default(),
+        registry: cluster.registry(),
+        user: None,
+        durability: Durability::UseDefault,
+        security: Security::default(),
+    };
+    let sink = HBaseSink::new("blue", &settings);
+    let descriptor = TableDescriptor { name: TableName::new("t"), families: vec![Family::new("f")] };
+    let admin = Client::new(ClientConfig::new(cluster.registry())).admin();
+    runtime.block_on(admin.create_table(&descriptor, &["r030".into()])).expect("created");
+    let value = |row: u32| match row {
+        7 | 40 => vec![1; 1000],
+        0 | 20 | 21 | 49 => vec![1; 11 << 20],
+        _ => vec![1],
+    };
+    let (rows, cause) = poison(runtime.block_on(sink.write(&batch_with(0..50, 9, &value))));
+    assert_eq!(rows, [0, 7, 20, 21, 40, 49].map(|row| (0, row)));
+    assert!(cause.contains("the limit is 10485760"), "{cause}");
+    let cells = cluster.cells(&TableName::new("t"), Visibility::Live);
+    assert_eq!(cells.len(), 44, "all others are durable");
+    runtime
+        .block_on(sink.write(&batch_with(0..50, 9, &|_| vec![1])))
+        .expect("nothing is wrong with the rows themselves");
+}
+
+#[test]
+fn a_refusal_that_no_row_is_to_blame_for_is_no_poison() {
+    let runtime = Runtime::new().expect("a runtime");
+    let cluster = runtime.block_on(Cluster::start(1)).expect("free ports");
+    let settings = ClusterSettings {
+        pace: Pace::default(),
+        registry: cluster.registry(),
+        user: None,
+        durability: Durability::UseDefault,
+        security: Security::default(),
+    };
+    let sink = HBaseSink::new("blue", &settings);
+    let descriptor = TableDescriptor { name: TableName::new("t"), families: vec![Family::new("f")] };
+    let admin = Client::new(ClientConfig::new(cluster.registry())).admin();
+    runtime.block_on(admin.create_table(&descriptor, &[])).expect("created");
+    let denied = Condition::table(&TableName::new("t"));
+    cluster.inject(Rule::new(denied, Reaction::refuse_actions("security.AccessDeniedException")));
+    let written = runtime.block_on(sink.write(&batch(0..5, 1)));
+    assert!(matches!(&written, Err(SinkError::Refused(why)) if why.contains("AccessDenied")), "{written:?}");
+}
+
 #[test]
 fn a_cluster_keeps_the_contract() {
     let runtime = Runtime::new().expect("a runtime");
@@ -87,6 +167,7 @@ fn a_cluster_keeps_the_contract() {
         user: None,
         durability: Durability::UseDefault,
         security: Security::default(),
+        pace: Pace::default(),
     };
     let sink = HBaseSink::new("blue", &settings);
     let missing = runtime.block_on(sink.write(&batch(0..1, 1))).expect_err("no table yet");

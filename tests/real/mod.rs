@@ -5,3 +5,5 @@ mod java;
 mod kills;
 mod stack;
 mod world;
+
+pub(crate) use self::world::on_stack;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use hbase::registry::Registry;
 use hbase::scan::Visibility;
-use hbase::server::Cluster;
+use hbase::server::{Cluster, Config};
 use hbase::table_name::TableName;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -12,20 +12,24 @@ use tokio::runtime::Runtime;
 use crate::support::mock_kafka::MockKafka;
 use crate::support::process::{Process, free_port, halcyon, halcyon_into};
 
-const TOPIC: &str = "chat.messages";
+pub(super) const TOPIC: &str = "chat.messages";
 
 /// A mock Kafka, one cluster in process, a topology that names both, and a folder for files.
-struct World {
-    kafka: MockKafka,
-    cluster: Cluster,
+pub(super) struct World {
+    pub(super) kafka: MockKafka,
+    pub(super) cluster: Cluster,
     folder: TempDir,
     _runtime: Runtime,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
+        Self::with(Config { region_servers: 2, ..Config::default() })
+    }
+
+    pub(super) fn with(config: Config) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let cluster = runtime.block_on(Cluster::start(2)).expect("free ports");
+        let cluster = runtime.block_on(Cluster::start_with(config)).expect("free ports");
         let folder = tempfile::tempdir().expect("a folder");
         Self { kafka: MockKafka::with_topic(TOPIC, 2), cluster, folder, _runtime: runtime }
     }
@@ -37,12 +41,12 @@ impl World {
         }
     }
 
-    fn dead_letters(&self) -> PathBuf {
+    pub(super) fn dead_letters(&self) -> PathBuf {
         self.folder.path().join("dead.jsonl")
     }
 
     /// The scenario's topology with real addresses and a file for dead letters; `more` is appended.
-    fn topology(&self, more: &str) -> String {
+    pub(super) fn topology(&self, more: &str) -> String {
         let text = include_str!("topology.toml")
             .replace("BROKERS", &self.kafka.brokers().join(","))
             .replace("127.0.0.1:1", &self.registry())
@@ -52,12 +56,12 @@ impl World {
         path.display().to_string()
     }
 
-    fn create_tables(&self, topology: &str) {
+    pub(super) fn create_tables(&self, topology: &str) {
         let (code, out, error) = halcyon(&["table", "create", "--topology", topology]);
         assert_eq!(code, 0, "{out}{error}");
     }
 
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.cluster.cells(&TableName::new("event"), Visibility::Live).len()
     }
 }

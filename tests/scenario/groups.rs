@@ -23,7 +23,7 @@ fn topology(kafka: &MockKafka) -> Topology {
     halcyon::topology::load::parse("topology.toml", &text, &|_| None).expect("a legal topology").topology
 }
 
-fn read() -> ReadSettings {
+pub(super) fn read() -> ReadSettings {
     ReadSettings {
         workers: 2,
         limits: BatchLimits { rows: 64, bytes: 1 << 20, linger: Duration::from_millis(5) },
@@ -32,6 +32,10 @@ fn read() -> ReadSettings {
         instance_id: None,
         prefetch_bytes: 0,
         connect_timeout: Duration::from_secs(10),
+        accepted_losses: Vec::new(),
+        transaction_patience: Duration::from_mins(1),
+        private_readers: 2,
+        private_prefetch_bytes: 0,
     }
 }
 

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use halcyon::progress::ledger::GroupCommit;
 use halcyon::progress::offset::{Offset, TopicPartition};
 use halcyon::source::kafka::group::Rebalance;
 use rdkafka::error::RDKafkaErrorCode;
@@ -150,6 +151,8 @@ pub(super) struct Broker {
     generation: u64,
     is_rebalancing: bool,
     pub(super) offsets: BTreeMap<(String, i32), i64>,
+    /// What was committed beside them.
+    pub(super) metadata: BTreeMap<(String, i32), String>,
 }
 
 impl Broker {
@@ -163,6 +166,7 @@ impl Broker {
             generation: 0,
             is_rebalancing: false,
             offsets: BTreeMap::new(),
+            metadata: BTreeMap::new(),
         }
     }
 
@@ -483,7 +487,7 @@ impl Broker {
     }
 
     /// The membership group's commit: fenced by member and generation, not by who owns what.
-    pub(super) fn commit_member(&mut self, at: usize, commits: &[(i32, i64)], now: Duration) -> Result<(), Refused> {
+    pub(super) fn commit_member(&mut self, at: usize, commits: &[GroupCommit], now: Duration) -> Result<(), Refused> {
         let client = &self.clients[at];
         if client.is_closed {
             return Err(RDKafkaErrorCode::BrokerTransportFailure);
@@ -494,8 +498,10 @@ impl Broker {
             return Err(RDKafkaErrorCode::IllegalGeneration);
         }
         member.heard = now;
-        for (partition, offset) in commits {
-            self.offsets.insert(("sim".to_owned(), *partition), *offset);
+        for GroupCommit { partition, offset, metadata, .. } in commits {
+            let of = ("sim".to_owned(), partition.partition);
+            self.offsets.insert(of.clone(), offset.0);
+            self.metadata.insert(of, metadata.clone());
         }
         Ok(())
     }

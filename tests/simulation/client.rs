@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use halcyon::progress::ledger::{GroupCommit, SinkCommit};
 use halcyon::progress::offset::{Offset, TopicPartition};
-use halcyon::source::kafka::group::{Entry, Group, Offsets, Polled, Queue, Rebalance};
+use halcyon::progress::topic_id::TopicId;
+use halcyon::source::kafka::group::{Entry, Group, Headers, Offsets, Polled, Queue, Rebalance};
+use halcyon::source::kafka::offsets::Commit;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use super::broker::Fetched;
@@ -43,6 +45,7 @@ impl Queue for SimQueue {
                     timestamp_ms: record.id as i64,
                     key: None,
                     payload: Some(&record.payload),
+                    headers: Headers::none(),
                 },
                 Fetched::Error(code) => Entry::Error(*code),
             });
@@ -128,6 +131,9 @@ impl Group for SimGroup {
         Some(Offset(self.world.broker.borrow().logs[partition.partition as usize].end))
     }
 
+    /// Nothing is learned but from the broker itself.
+    fn forget(&self, _: &TopicPartition) {}
+
     fn commit(&self, commits: &[GroupCommit]) -> KafkaResult<()> {
         let failed = |code| Err(KafkaError::ConsumerCommit(code));
         self.shell.is_committing.set(true);
@@ -209,11 +215,12 @@ fn shown(places: &[(TopicPartition, Offset)]) -> String {
     places.iter().map(|(place, offset)| format!("{}@{offset}", place.partition)).collect::<Vec<_>>().join(" ")
 }
 
-/// The offsets of one sink's group.
+/// The offsets of one sink's group, or of the membership group as others see them.
 pub(super) struct SimOffsets {
     pub(super) world: Rc<World>,
     pub(super) shell: Rc<Shell>,
-    pub(super) sink: usize,
+    /// `None` for the membership group, which only its members commit.
+    pub(super) sink: Option<usize>,
     pub(super) group: String,
 }
 
@@ -237,17 +244,30 @@ impl Offsets for SimOffsets {
         &self.group
     }
 
-    fn committed(&self, partitions: &[TopicPartition]) -> KafkaResult<BTreeMap<TopicPartition, Offset>> {
+    fn commits(&self, partitions: &[TopicPartition]) -> KafkaResult<BTreeMap<TopicPartition, Commit>> {
         self.answer()?;
         let broker = self.world.broker.borrow();
-        let committed = |place: &TopicPartition| broker.offsets.get(&(self.group.clone(), place.partition)).copied();
-        Ok(partitions.iter().filter_map(|place| Some((place.clone(), Offset(committed(place)?)))).collect())
+        let commit = |place: &TopicPartition| {
+            let of = (self.group.clone(), place.partition);
+            let metadata = broker.metadata.get(&of).cloned().unwrap_or_default();
+            Some((place.clone(), Commit { offset: Offset(*broker.offsets.get(&of)?), metadata }))
+        };
+        Ok(partitions.iter().filter_map(commit).collect())
     }
 
+    /// The simulated broker has no topic ids.
+    fn remember(&self, _: &BTreeMap<String, TopicId>) {}
+
     fn commit(&self, commits: &[SinkCommit]) -> KafkaResult<()> {
+        let places: Vec<_> = commits.iter().map(|commit| (&commit.partition, commit.offset)).collect();
+        self.commit_places(&places)
+    }
+
+    fn commit_places(&self, places: &[(&TopicPartition, Offset)]) -> KafkaResult<()> {
         self.answer()?;
-        for commit in commits {
-            self.world.commit_sink(&self.shell, (self.sink, &self.group), (&commit.partition, commit.offset));
+        let sink = self.sink.expect("the membership group is committed by its members");
+        for place in places {
+            self.world.commit_sink(&self.shell, (sink, &self.group), *place);
         }
         self.answer()
     }
@@ -265,5 +285,10 @@ impl Offsets for SimOffsets {
     fn partition_count(&self, _: &str) -> KafkaResult<Option<i32>> {
         self.answer()?;
         Ok(Some(self.world.plan.partitions))
+    }
+
+    fn topic_ids(&self, _: &[&str]) -> KafkaResult<BTreeMap<String, TopicId>> {
+        self.answer()?;
+        Ok(BTreeMap::new())
     }
 }

@@ -4,6 +4,8 @@
 //! After every step the guarantees of `support/guarantee.rs` are checked against what the clusters really hold; at the end
 //! the world is left alone until it rests, and every cluster is compared with a naive fold of the log.
 //!
+//! All sinks stay attached to the shared read: private readers, the governor and the schema registry have tests of their own.
+//!
 //! `SIM_SEED=n` runs one seed and prints its last events; `SIM_SEEDS=n` runs that many (from `SIM_FIRST` on).
 
 mod broker;

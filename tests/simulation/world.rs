@@ -435,23 +435,28 @@ impl World {
         let letters = (DeadLetters::Foreign(Arc::new(letters)), budget);
         let memory = Memory::new(self.plan.memory_bytes);
         let pipeline = Pipeline::start(sinks, memory, letters, shell.runtime.handle().clone());
-        let stores = self.sinks.iter().enumerate().map(|(sink, name)| SimOffsets {
-            world: Rc::clone(self),
-            shell: Rc::clone(shell),
-            sink,
-            group: format!("sim.{name}"),
-        });
+        let offsets = |sink, group| SimOffsets { world: Rc::clone(self), shell: Rc::clone(shell), sink, group };
+        let stores = self.sinks.iter().enumerate().map(|(sink, name)| offsets(Some(sink), format!("sim.{name}")));
+        let mut topology = Topology::clone(&self.topology);
         let start = if self.plan.starts_latest { Start::Latest } else { Start::Earliest };
-        let lanes = || BTreeMap::from([("events".to_owned(), Lane::new(&self.topology, "events").expect("legal"))]);
+        topology.topics.values_mut().for_each(|topic| topic.start = Some(start.clone()));
+        let lanes = || BTreeMap::from([("events".to_owned(), Lane::new(&topology, "events").expect("legal"))]);
+        let lanes = (0..self.plan.workers).map(|_| lanes()).collect();
+        #[expect(clippy::arc_with_non_send_sync, reason = "as below")]
+        let membership = Arc::new(offsets(None, "sim".to_owned()));
         let parts = MemberParts {
             name: "sim".to_owned(),
             positions: Positions {
+                topology,
                 sinks: self.sinks.clone(),
-                starts: BTreeMap::from([("events".to_owned(), Some(start))]),
                 others: BTreeMap::new(),
+                membership,
+                accepted: Vec::new(),
             },
             stores: stores.collect(),
-            lanes: (0..self.plan.workers).map(|_| lanes()).collect(),
+            lanes,
+            schemas: Arc::default(),
+            instance_id: None,
             limits: BatchLimits { rows: self.plan.batch_rows, bytes: 4096, linger: Duration::from_millis(10) },
             drain_timeout: DRAIN,
             stall: STALL,
@@ -548,7 +553,7 @@ impl World {
     pub(super) fn commit_member(&self, shell: &Shell, commits: &[GroupCommit]) -> Result<(), Refused> {
         let offsets: Vec<(i32, i64)> =
             commits.iter().map(|commit| (commit.partition.partition, commit.offset.0)).collect();
-        let result = self.broker.borrow_mut().commit_member(shell.client.get(), &offsets, self.now());
+        let result = self.broker.borrow_mut().commit_member(shell.client.get(), commits, self.now());
         self.trace(|| format!("{shell}: commits {offsets:?} for the group: {result:?}"));
         if result.is_ok() {
             for commit in commits {

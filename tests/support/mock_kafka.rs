@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -25,6 +26,11 @@ impl MockKafka {
         Self { cluster, producer }
     }
 
+    /// Makes one more topic.
+    pub(crate) fn create_topic(&self, topic: &str, partitions: i32) {
+        self.cluster.create_topic(topic, partitions, 1).expect("a topic");
+    }
+
     pub(crate) fn brokers(&self) -> Vec<String> {
         vec![self.cluster.bootstrap_servers()]
     }
@@ -35,6 +41,23 @@ impl MockKafka {
             let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).payload(payload.as_ref());
             self.producer.send(record).map_err(|(error, _)| error).expect("room in the producer");
         }
+        self.producer.flush(PATIENCE).expect("delivered");
+    }
+
+    /// Sends one record with its key, its headers and, unless it is null, its payload, and waits until the broker has it.
+    pub(crate) fn send_record(
+        &self,
+        (topic, partition): (&str, i32),
+        (key, payload): (&[u8], Option<&[u8]>),
+        headers: &[(&str, &[u8])],
+    ) {
+        let mut carried = OwnedHeaders::new();
+        for (name, value) in headers {
+            carried = carried.insert(Header { key: name, value: Some(*value) });
+        }
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition).key(key).headers(carried);
+        record.payload = payload;
+        self.producer.send(record).map_err(|(error, _)| error).expect("room in the producer");
         self.producer.flush(PATIENCE).expect("delivered");
     }
 

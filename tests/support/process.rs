@@ -33,6 +33,43 @@ impl Process {
         Self { child: command(&all).spawn().expect("the binary starts"), port: Some(port) }
     }
 
+    /// The same for a process that may have much to complain about: nobody reads its log, and a full pipe would stop it.
+    pub(crate) fn run_unheard(topology: &str, arguments: &[&str]) -> Self {
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut all = vec!["run", "--topology", topology, "--listen", &listen];
+        all.extend(arguments);
+        let child = command(&all).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
+        Self { child, port: Some(port) }
+    }
+
+    /// As [`Process::run`], with a variable in the environment.
+    pub(crate) fn run_with(topology: &str, arguments: &[&str], (name, value): (&str, &str)) -> Self {
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut all = vec!["run", "--topology", topology, "--listen", &listen];
+        all.extend(arguments);
+        let child = command(&all).env(name, value).spawn().expect("the binary starts");
+        Self { child, port: Some(port) }
+    }
+
+    /// Where the process listens.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port.expect("a process that listens"))
+    }
+
+    /// The answer to `POST path` with these further header lines, if the process listens already.
+    pub(crate) fn post(&self, path: &str, headers: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port?)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let request =
+            format!("POST {path} HTTP/1.1\r\nHost: test\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    }
+
     /// The answer to `GET path`, if the process listens already.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port?)).ok()?;
@@ -124,6 +161,14 @@ fn command(arguments: &[&str]) -> Command {
 /// Runs the binary to its end.
 pub(crate) fn halcyon(arguments: &[&str]) -> (i32, String, String) {
     let output = Process::start(arguments).end();
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// Runs the binary to its end, with a variable in the environment.
+pub(crate) fn halcyon_with(arguments: &[&str], (name, value): (&str, &str)) -> (i32, String, String) {
+    let child = command(arguments).env(name, value).spawn().expect("the binary starts");
+    let output = Process { child, port: None }.end();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }

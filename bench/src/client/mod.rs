@@ -53,12 +53,12 @@ pub(crate) struct Client {
     #[arg(long, default_value_t = 3)]
     rounds: u32,
     /// Rows of one of our blocks
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 2500)]
     block_rows: u64,
     /// Blocks of ours in flight
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 3)]
     in_flight: u32,
-    /// Only cases with this word in their name; may be repeated
+    /// Only cases with this word in their name; repeated: with any of them
     #[arg(long)]
     only: Vec<String>,
     /// A checkout of gohbase, where Go's module proxy does not serve it

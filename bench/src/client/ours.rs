@@ -95,7 +95,7 @@ pub(crate) async fn scan(client: &Client, table: &str) -> anyhow::Result<Digest>
     while let Some(row) = scanner.next_row().await? {
         digest.rows += 1;
         for cell in &row {
-            digest.cell(&cell.row, &cell.qualifier, cell.timestamp, &cell.value);
+            digest.cell(cell.row, cell.qualifier, cell.timestamp, cell.value);
         }
     }
     Ok(digest)

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 use super::Client;
 use super::attempt::Attempts;
 use super::row_call::misuse;
-use crate::cell::Cell;
 use crate::error::Error;
+use crate::row::Row;
 use crate::rpc::connection::{CallError, ConnectionError};
 use crate::scan::{Direction, Scan};
 use crate::table_name::TableName;
@@ -60,7 +60,7 @@ impl Default for RegionScan {
 
 /// Rows of one answer, with the room that they take.
 struct Answer {
-    rows: VecDeque<Vec<Cell>>,
+    rows: VecDeque<Row>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -118,11 +118,11 @@ impl Client {
 }
 
 impl RegionScanner {
-    /// The cells of the next row; `None` at the end. Cancel safe: no row is lost or given out twice.
+    /// The next row; `None` at the end. Cancel safe: no row is lost or given out twice.
     ///
     /// # Errors
     /// [`Error`] of the first piece that fails for good; the scan is over then.
-    pub async fn next_row(&mut self) -> Result<Option<Vec<Cell>>, Error> {
+    pub async fn next_row(&mut self) -> Result<Option<Row>, Error> {
         loop {
             if let Some(row) = self.current.as_mut().and_then(|answer| answer.rows.pop_front()) {
                 self.given += 1;
@@ -235,7 +235,7 @@ async fn read(client: Client, table: TableName, piece: Scan, lane: mpsc::Sender<
             let _ = lane.send(Message::Done).await;
             return;
         }
-        let bytes: usize = rows.iter().flatten().map(Cell::heap_bytes).sum();
+        let bytes: usize = rows.iter().map(|row| size_of::<Row>() + row.bytes().len()).sum();
         let taken = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, share);
         // The semaphore is never closed.
         let Ok(room) = Arc::clone(&room).acquire_many_owned(taken).await else { return };

@@ -2,18 +2,19 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::cell::{Cell, CellKind};
 use crate::rpc::connection::{CallError, Connection};
 use crate::wire::WireError;
-use crate::wire::cell_block::CellReader;
+use crate::wire::cell_block::{self, CellReader};
 use crate::wire::message::{CellMessage, ScanRequest, ScanResponse};
 
 /// Some cells of one row.
 #[derive(Debug)]
 pub(crate) struct RowPart {
-    pub(crate) cells: Vec<Cell>,
+    /// A slice of the answer; every cell was measured.
+    pub(crate) cells: Bytes,
     /// Whether more cells of the row follow in the next part.
     pub(crate) is_partial: bool,
 }
@@ -36,16 +37,15 @@ pub(crate) fn rows(answer: &mut ScanResponse, block: Bytes) -> Result<Vec<RowPar
     let mut rows = Vec::with_capacity(answer.cells_per_result.len() + answer.results.len());
     let partial = |at: usize| answer.partial_flag_per_result.get(at).copied().unwrap_or(false);
     for (at, count) in answer.cells_per_result.iter().enumerate() {
-        // The count is the server's word; memory follows the cells that are really there.
-        let mut cells = Vec::with_capacity((*count as usize).min(1024));
-        for _ in 0..*count {
-            let missing = || WireError::Truncated { what: "the cells of a scan", at };
-            cells.push(reader.next_cell()?.ok_or_else(missing)?);
-        }
-        rows.push(RowPart { cells, is_partial: partial(at) });
+        rows.push(RowPart { cells: reader.next_cells(*count)?, is_partial: partial(at) });
     }
     for result in std::mem::take(&mut answer.results) {
-        let cells = result.cell.into_iter().map(cell_of).collect::<Result<_, _>>()?;
+        let mut cells = BytesMut::new();
+        for cell in result.cell {
+            cell_block::encode(&cell_of(cell)?, &mut cells);
+        }
+        // The lengths of foreign parts need not fit a cell's.
+        let cells = CellReader::new(cells.freeze()).all()?;
         rows.push(RowPart { cells, is_partial: result.partial == Some(true) });
     }
     Ok(rows)

@@ -14,26 +14,27 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Client;
 use super::attempt::Attempts;
 use super::row_call::{about_row, misuse};
 use super::scan_call::RowPart;
 use super::scan_call_ahead::{Ahead, Open};
-use crate::cell::Cell;
 use crate::cluster::meta::Region;
 use crate::error::Error;
+use crate::row::Row;
 use crate::rpc::pool::Service;
 use crate::scan::{Direction, Scan, region_specifier};
 use crate::table_name::TableName;
+use crate::wire::cell_block::first_row;
 use crate::wire::message::{ScanRequest, ScanResponse};
 
 /// What a scan tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The next row: its cells, in order.
-    Row(Vec<Cell>),
+    /// The next row.
+    Row(Row),
     /// No row yet, but everything before this one was looked at ([`Scan::cursors`]).
     Cursor(Bytes),
 }
@@ -50,23 +51,24 @@ pub struct Scanner {
     open: Option<Open>,
     ahead: Option<Ahead>,
     ready: VecDeque<Progress>,
-    part: Vec<Cell>,
+    /// Cells of the row whose end has not come yet.
+    part: BytesMut,
     is_done: bool,
 }
 
 impl Scanner {
     pub(super) fn new(client: Client, table: TableName, scan: Scan) -> Self {
-        let (given, ready, part) = (0, VecDeque::new(), Vec::new());
+        let (given, ready, part) = (0, VecDeque::new(), BytesMut::new());
         Self { client, table, scan, given, open: None, ahead: None, ready, part, is_done: false }
     }
 
-    /// The cells of the next row, in order; `None` at the end.
+    /// The next row; `None` at the end.
     ///
     /// Cancel safe in that no row is lost or given out twice by a later call.
     ///
     /// # Errors
     /// [`Error`], after the operation's time without progress or at once if trying again is useless.
-    pub async fn next_row(&mut self) -> Result<Option<Vec<Cell>>, Error> {
+    pub async fn next_row(&mut self) -> Result<Option<Row>, Error> {
         loop {
             match self.next_progress().await? {
                 Some(Progress::Row(row)) => return Ok(Some(row)),
@@ -99,7 +101,7 @@ impl Scanner {
     }
 
     /// All rows that one answer brings, for consumers that count in answers; empty at the end.
-    pub(super) async fn next_rows(&mut self) -> Result<Vec<Vec<Cell>>, Error> {
+    pub(super) async fn next_rows(&mut self) -> Result<Vec<Row>, Error> {
         let mut rows = Vec::from_iter(self.next_row().await?);
         while let Some(progress) = self.ready.pop_front() {
             if self.scan.limit != 0 && self.given >= self.scan.limit {
@@ -243,29 +245,42 @@ impl Scanner {
         }
     }
 
-    /// Joins parts to rows; the place to go on from moves behind every complete row.
+    /// Joins parts to rows; the place to go on from moves behind the last complete one.
     fn take(&mut self, parts: Vec<RowPart>) {
+        let before = self.ready.len();
         for RowPart { cells, is_partial } in parts {
-            let continues = match (self.part.first(), cells.first()) {
-                (Some(part), Some(cell)) => part.row == cell.row,
-                _ => true,
-            };
-            if !continues {
+            if !self.part.is_empty() && !cells.is_empty() && first_row(&self.part) != first_row(&cells) {
                 // The row before had no more cells, though its last part was marked partial.
                 self.complete();
             }
-            self.part.extend(cells);
-            if !is_partial {
-                self.complete();
+            match (is_partial, self.part.is_empty()) {
+                // A whole row stays what it is: a slice of the answer.
+                (false, true) => self.give(cells),
+                (true, _) => self.part.extend_from_slice(&cells),
+                (false, false) => {
+                    self.part.extend_from_slice(&cells);
+                    self.complete();
+                }
             }
+        }
+        if self.ready.len() > before
+            && let Some(Progress::Row(row)) = self.ready.back()
+        {
+            // Copied, so that it does not hold a whole answer.
+            self.scan.start = Bytes::copy_from_slice(row.key());
+            self.scan.start_included = false;
         }
     }
 
+    /// The row whose parts have come so far is complete.
     fn complete(&mut self) {
-        if let Some(first) = self.part.first() {
-            self.scan.start = first.row.clone();
-            self.scan.start_included = false;
-            self.ready.push_back(Progress::Row(mem::take(&mut self.part)));
+        let cells = mem::take(&mut self.part).freeze();
+        self.give(cells);
+    }
+
+    fn give(&mut self, cells: Bytes) {
+        if let Some(row) = Row::of_measured(cells) {
+            self.ready.push_back(Progress::Row(row));
         }
     }
 

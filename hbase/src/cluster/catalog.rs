@@ -20,7 +20,7 @@ use crate::metrics;
 use crate::rpc::pool::{Pool, Service};
 use crate::scan::{Direction, Get, Scan, Selection, region_specifier};
 use crate::table_name::TableName;
-use crate::wire::cell_block::CellReader;
+use crate::wire::cell_block::{self, CellReader};
 use crate::wire::message::{GetRequest, GetResponse, ScanRequest, TableStateKind};
 
 /// Rows of one answer while a whole table is read.
@@ -221,7 +221,7 @@ impl Catalog {
         loop {
             let (answer, parts) = scan_call::scan(&connection, &request, self.timeout).await?;
             for part in parts {
-                visit(&part.cells)?;
+                visit(&cell_block::decode(&part.cells)?)?;
             }
             let goes_on = answer.more_results != Some(false) && answer.more_results_in_region == Some(true);
             let Some(id) = answer.scanner_id.filter(|_| goes_on && limit.is_none()) else { return Ok(()) };

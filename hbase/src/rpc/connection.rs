@@ -7,203 +7,34 @@
 //!    a server that refuses the connection says why before it closes, and the reason must not be lost to a writer that
 //!    finds the socket closed first.
 
-use std::io;
-use std::pin::Pin;
+mod reader;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message;
-use tokio::io::AsyncReadExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 use tracing::Instrument;
 
+use self::reader::Reader;
 use super::calls::{Calls, Outcome};
 use super::codec;
-use super::dial::{self, Dialed, Dialer, Reading};
-use super::liveness::{Limits, Liveness, Verdict};
+use super::dial::{Dialed, Dialer};
+pub use super::error::{CallError, ConnectionError};
+use super::liveness::{Limits, Liveness};
 use super::write::{QUEUE_BYTES, QUEUE_REQUESTS, Queued, write};
-use crate::exception::{Exception, Reaction};
+use crate::exception::Exception;
 use crate::metrics::{CallOutcome, ConnectionMetrics};
-use crate::security::SecurityError;
 use crate::wire::compress::Compression;
-use crate::wire::frame::{Answer, FATAL_CALL_ID, FRAME_BYTES_MAX, REQUEST_BYTES_MAX, Response};
+use crate::wire::frame::{Answer, FRAME_BYTES_MAX, REQUEST_BYTES_MAX, Response};
 use crate::wire::message::RequestHeader;
 use crate::wire::{WireError, frame};
 
-/// The read buffer grows by this much at a time; large answers grow it to their own length, step by step: a length is
-/// believed only as far as its bytes have come.
-const READ_BYTES: usize = 64 << 10;
-/// One step of a large answer.
-const READ_STEP_BYTES: usize = 4 << 20;
 /// The server drops calls that waited longer than their timeout; it never goes below 20 ms itself.
 const TIMEOUT_MS_MIN: u32 = 20;
-/// So long the reader looks for the server's reason after the writer found the socket broken.
-const REASON_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Why a connection ended or was never made.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectionError {
-    /// The server's name or the connection failed.
-    #[error("connect to {address}")]
-    Connect {
-        /// `host:port`.
-        address: String,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
-    /// Too recent a failure to try again.
-    #[error("{address} failed a moment ago")]
-    FailedRecently {
-        /// `host:port`.
-        address: String,
-    },
-    /// The socket failed.
-    #[error("the connection broke")]
-    Io(#[source] io::Error),
-    /// The server closed the connection.
-    #[error("the server closed the connection")]
-    Closed,
-    /// The server owed an answer and sent nothing.
-    #[error("the server owes an answer and has sent nothing for {} ms", silence.as_millis())]
-    Silent {
-        /// How long.
-        silence: Duration,
-    },
-    /// Nobody had used the connection for long; the next call makes a new one.
-    #[error("the connection was closed because nobody used it")]
-    Idle,
-    /// The server sent what is no answer.
-    #[error("the server sent what cannot be read")]
-    Wire(#[source] WireError),
-    /// The server refused the connection itself.
-    #[error("the server refused the connection")]
-    Refused(#[source] Exception),
-    /// The server ended a connection that it had answered on: one call of it broke the protocol, the others are innocent.
-    #[error("the server ended the connection")]
-    Ended(#[source] Exception),
-    /// The server has none of the codec's classes.
-    #[error(
-        "{address} cannot compress cells with {codec:?}: install the codec on the servers, choose another, or let the \
-         client send plain cells where it is absent"
-    )]
-    CodecMissing {
-        /// `host:port`.
-        address: String,
-        /// The codec that was asked for.
-        codec: Compression,
-    },
-    /// One side does not trust the other, or the connection could not be protected.
-    #[error("secure the connection")]
-    Security(#[source] SecurityError),
-}
-
-impl From<SecurityError> for ConnectionError {
-    fn from(error: SecurityError) -> Self {
-        Self::Security(error)
-    }
-}
-
-impl ConnectionError {
-    /// A socket that failed in use; TLS may know why.
-    fn broken(error: io::Error, address: &str) -> Self {
-        dial::refusal(&error, address).map_or_else(|| Self::Io(error), Self::Security)
-    }
-
-    /// A word for metrics and for telling repeated messages apart.
-    pub(crate) fn cause(&self) -> &'static str {
-        match self {
-            Self::Connect { .. } => "connect",
-            Self::FailedRecently { .. } => "failed_recently",
-            Self::Io(_) => "io",
-            Self::Closed => "closed",
-            Self::Silent { .. } => "silent",
-            Self::Idle => "idle",
-            Self::Wire(_) => "unreadable",
-            Self::Refused(_) => "refused",
-            Self::Ended(_) => "ended",
-            Self::CodecMissing { .. } => "codec_missing",
-            Self::Security(_) => "security",
-        }
-    }
-
-    /// Whether another connection may fare better without anybody changing anything.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Connect { .. }
-            | Self::FailedRecently { .. }
-            | Self::Io(_)
-            | Self::Closed
-            | Self::Silent { .. }
-            | Self::Idle
-            | Self::Ended(_)
-            | Self::Wire(_) => true,
-            // The next connection announces another class, or none.
-            Self::Refused(exception) if codec::is_codec_missing(exception) => true,
-            Self::Refused(exception) => exception.reaction() != Reaction::GiveUp,
-            Self::CodecMissing { .. } => false,
-            Self::Security(error) => error.is_transient(),
-        }
-    }
-}
-
-/// Why a call has no answer.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum CallError {
-    /// The connection failed; whether the server did what was asked is unknown.
-    #[error("the connection failed")]
-    Connection(#[source] Arc<ConnectionError>),
-    /// No answer in time; whether the server did what was asked is unknown.
-    #[error("no answer within {} ms", waited.as_millis())]
-    TimedOut {
-        /// How long was waited.
-        waited: Duration,
-    },
-    /// The server refused.
-    #[error("the server refused")]
-    Exception(#[source] Exception),
-    /// The answer cannot be read.
-    #[error("the answer cannot be read")]
-    Wire(#[source] WireError),
-    /// The request is longer than servers take; nothing was sent.
-    #[error(
-        "a {method} request of {bytes} bytes is longer than the {limit} that servers take: send fewer rows at once"
-    )]
-    TooBig {
-        /// The method.
-        method: String,
-        /// Its length.
-        bytes: usize,
-        /// The longest that is sent.
-        limit: usize,
-    },
-}
-
-impl CallError {
-    /// Whether the same call may succeed later without anybody changing anything.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Connection(cause) => cause.is_transient(),
-            Self::TimedOut { .. } | Self::Exception(_) | Self::Wire(_) => true,
-            Self::TooBig { .. } => false,
-        }
-    }
-
-    fn outcome(&self) -> CallOutcome {
-        match self {
-            Self::Connection(_) => CallOutcome::Disconnected,
-            Self::TimedOut { .. } => CallOutcome::TimedOut,
-            Self::Exception(_) => CallOutcome::Refused,
-            Self::Wire(_) => CallOutcome::Unreadable,
-            Self::TooBig { .. } => CallOutcome::TooBig,
-        }
-    }
-}
 
 /// An open connection to one service of one server. Cloning shares it; it closes when the last clone is gone.
 #[derive(Clone, Debug)]
@@ -492,124 +323,6 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.shared.state().calls.forget(self.id);
     }
-}
-
-/// The reading half of a connection, and the one that ends it.
-struct Reader {
-    shared: Arc<Shared>,
-    /// The pool's clone is one; more are held by callers.
-    held: Weak<Tasks>,
-    broken: Option<oneshot::Receiver<io::Error>>,
-}
-
-impl Reader {
-    async fn run(mut self, reading: Reading) {
-        let cause = self.read(reading).await;
-        self.shared.metrics.ended(cause.cause());
-        tracing::debug!(server = self.shared.address, cause = cause.cause(), "connection ended");
-        self.shared.state().calls.fail(cause);
-        // The socket closes when both halves are gone.
-        if let Some(writer) = self.held.upgrade().as_ref().and_then(|tasks| tasks.0.first()) {
-            writer.abort();
-        }
-    }
-
-    async fn read(&mut self, mut reading: Reading) -> ConnectionError {
-        let mut buffer = BytesMut::with_capacity(READ_BYTES);
-        let mut alarm = std::pin::pin!(tokio::time::sleep(self.shared.limits.silence));
-        let mut written: Option<io::Error> = None;
-        let mut missing = READ_BYTES;
-        loop {
-            buffer.reserve(missing.clamp(READ_BYTES, READ_STEP_BYTES));
-            let ended = tokio::select! {
-                biased;
-                read = reading.read_buf(&mut buffer) => match read {
-                    Ok(0) => ConnectionError::Closed,
-                    Ok(bytes) => {
-                        self.shared.metrics.received.increment(bytes as u64);
-                        match self.take_answers(&mut buffer) {
-                            Ok(needed) => missing = needed,
-                            Err(cause) => return cause,
-                        }
-                        continue;
-                    }
-                    Err(error) => ConnectionError::broken(error, &self.shared.address),
-                },
-                error = broken(&mut self.broken) => {
-                    written = Some(error);
-                    alarm.as_mut().reset(Instant::now() + REASON_PATIENCE);
-                    continue;
-                }
-                () = &mut alarm => match self.alarm(&mut alarm, written.is_some()) {
-                    Some(cause) => cause,
-                    None => continue,
-                },
-            };
-            return match written {
-                Some(error) => ConnectionError::broken(error, &self.shared.address),
-                None => ended,
-            };
-        }
-    }
-
-    /// Hands out all whole answers of the buffer. Returns how many bytes the next one needs.
-    fn take_answers(&self, buffer: &mut BytesMut) -> Result<usize, ConnectionError> {
-        let mut answers = Vec::new();
-        let fatal = loop {
-            match frame::take(buffer).and_then(|frame| frame.map(Response::decode).transpose()) {
-                Ok(Some(Response { call_id: FATAL_CALL_ID, result: Err(exception) })) => {
-                    let has_answered = self.shared.state().has_answered || !answers.is_empty();
-                    let exception = Exception::of_call(*exception);
-                    break Some(match has_answered {
-                        true => ConnectionError::Ended(exception),
-                        false => ConnectionError::Refused(exception),
-                    });
-                }
-                Ok(Some(answer)) => answers.push(answer),
-                Ok(None) => break None,
-                Err(error) => break Some(ConnectionError::Wire(error)),
-            }
-        };
-        self.shared.heard(answers);
-        match fatal {
-            Some(cause) => Err(cause),
-            None => frame::missing(buffer).map_err(ConnectionError::Wire),
-        }
-    }
-
-    /// The time has come to look whether the connection is dead or idle. Returns why it ends, if it does.
-    fn alarm(&self, alarm: &mut Pin<&mut Sleep>, is_broken: bool) -> Option<ConnectionError> {
-        if is_broken {
-            return Some(ConnectionError::Closed);
-        }
-        let now = self.shared.now();
-        let mut state = self.shared.state();
-        // Whoever takes a clone looks at the failure behind this lock afterwards, so nobody is left with a closed one.
-        let is_wanted = !state.calls.is_empty() || self.held.strong_count() > 1;
-        match state.liveness.judge(now, self.shared.limits, is_wanted) {
-            Verdict::Dead => Some(ConnectionError::Silent { silence: self.shared.limits.silence }),
-            Verdict::Idle => {
-                state.calls.fail(ConnectionError::Idle);
-                Some(ConnectionError::Idle)
-            }
-            Verdict::LookAgain { at } => {
-                alarm.as_mut().reset(self.shared.began + at);
-                None
-            }
-        }
-    }
-}
-
-/// Waits for the writer's failure; for ever if it has ended in order.
-async fn broken(writer: &mut Option<oneshot::Receiver<io::Error>>) -> io::Error {
-    if let Some(waiting) = writer.as_mut() {
-        let error = waiting.await;
-        *writer = None;
-        if let Ok(error) = error {
-            return error;
-        }
-    }
-    std::future::pending().await
 }
 
 #[cfg(test)]

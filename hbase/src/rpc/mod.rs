@@ -4,6 +4,7 @@ pub(crate) mod calls;
 pub(crate) mod codec;
 pub mod connection;
 pub(crate) mod dial;
+mod error;
 #[cfg(feature = "gssapi")]
 mod gssapi;
 pub(crate) mod liveness;

@@ -9,6 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::WireError;
 use crate::cell::{Cell, CellKind};
+use crate::row::CellRef;
 
 /// Bytes of a key beside row, family and qualifier: row length, family length, timestamp, type.
 const KEY_FIXED: usize = 2 + 1 + 8 + 1;
@@ -27,11 +28,12 @@ pub struct CellReader {
     at: usize,
 }
 
-/// A cell's parts as places in the block.
+/// A cell's parts as places behind its first byte.
 struct Measured {
     row: Range<usize>,
     family: Range<usize>,
     qualifier: Range<usize>,
+    /// Its end is the cell's.
     value: Range<usize>,
     timestamp: i64,
     kind: CellKind,
@@ -60,10 +62,38 @@ impl CellReader {
             return Ok(None);
         }
         let Measured { row, family, qualifier, value, timestamp, kind } = self.measure()?;
-        self.at = value.end;
-        let part = |range: Range<usize>| if range.is_empty() { Bytes::new() } else { self.block.slice(range) };
+        let at = self.at;
+        self.at += value.end;
+        let part = |range: Range<usize>| match range.is_empty() {
+            true => Bytes::new(),
+            false => self.block.slice(at + range.start..at + range.end),
+        };
         let (row, family, qualifier, value) = (part(row), part(family), part(qualifier), part(value));
         Ok(Some(Cell { row, family, qualifier, timestamp, kind, value }))
+    }
+
+    /// The bytes of the next `count` cells, each of them measured.
+    ///
+    /// # Errors
+    /// [`WireError`] if the block ends before, or the bytes are not cells.
+    pub fn next_cells(&mut self, count: u32) -> Result<Bytes, WireError> {
+        let start = self.at;
+        for _ in 0..count {
+            self.at += self.measure()?.value.end;
+        }
+        Ok(if self.at == start { Bytes::new() } else { self.block.slice(start..self.at) })
+    }
+
+    /// The bytes of all cells that were not read yet, each of them measured.
+    ///
+    /// # Errors
+    /// [`WireError`] if the bytes are not cells.
+    pub fn all(mut self) -> Result<Bytes, WireError> {
+        let start = self.at;
+        while self.left() > 0 {
+            self.at += self.measure()?.value.end;
+        }
+        Ok(self.block.slice(start..))
     }
 
     /// What has not been read yet.
@@ -79,44 +109,70 @@ impl CellReader {
 
     #[inline]
     fn measure(&self) -> Result<Measured, WireError> {
-        let cut = |what| WireError::Truncated { what, at: self.block.len() };
-        let rest = self.block.get(self.at..).unwrap_or_default();
-        let (lengths, body) = rest.split_first_chunk::<LENGTHS>().ok_or_else(|| cut("cell lengths"))?;
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *lengths;
-        let whole = length("cell", [a, b, c, d])?;
-        let key_length = length("cell key", [e, f, g, h])?;
-        let value_length = length("cell value", [i, j, k, l])?;
-        // No sum overflows: lengths are below 2^31.
-        if COUNTED_LENGTHS + key_length + value_length != whole {
-            return Err(WireError::Impossible { what: "cell length", value: whole as u64 });
-        }
-        let body = body.get(..key_length + value_length).ok_or_else(|| cut("cell"))?;
-        let bad_key = || WireError::Impossible { what: "cell key length", value: key_length as u64 };
-        let key = body.get(..key_length).ok_or_else(bad_key)?;
-        let (row_length, key) = key.split_first_chunk::<2>().ok_or_else(bad_key)?;
-        let row_length = usize::from(u16::from_be_bytes(*row_length));
-        let key = key.get(row_length..).ok_or_else(bad_key)?;
-        let (family_length, key) = key.split_first().ok_or_else(bad_key)?;
-        let family_length = usize::from(*family_length);
-        let qualifier_length = key_length.checked_sub(KEY_FIXED + row_length + family_length).ok_or_else(bad_key)?;
-        let tail = key.get(family_length + qualifier_length..).ok_or_else(bad_key)?;
-        let (timestamp, code) = tail.split_first_chunk::<8>().ok_or_else(bad_key)?;
-        let code = code.first().copied().ok_or_else(bad_key)?;
-        let kind =
-            CellKind::from_code(code).ok_or(WireError::Impossible { what: "cell type", value: u64::from(code) })?;
-        let row = self.at + LENGTHS + 2;
-        let family = row + row_length + 1;
-        let qualifier = family + family_length;
-        let value = self.at + LENGTHS + key_length;
-        Ok(Measured {
-            row: row..row + row_length,
-            family: family..qualifier,
-            qualifier: qualifier..qualifier + qualifier_length,
-            value: value..value + value_length,
-            timestamp: i64::from_be_bytes(*timestamp),
-            kind,
-        })
+        measure(self.block.get(self.at..).unwrap_or_default())
     }
+}
+
+/// The first cell of these bytes and what follows it; `None` if there are no bytes.
+///
+/// # Errors
+/// [`WireError`] if the bytes do not begin with a cell.
+#[inline]
+pub fn split_first(bytes: &[u8]) -> Result<Option<(CellRef<'_>, &[u8])>, WireError> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let Measured { row, family, qualifier, value, timestamp, kind } = measure(bytes)?;
+    let rest = bytes.get(value.end..).unwrap_or_default();
+    let part = |range: Range<usize>| bytes.get(range).unwrap_or_default();
+    let (row, family, qualifier, value) = (part(row), part(family), part(qualifier), part(value));
+    Ok(Some((CellRef { row, family, qualifier, timestamp, kind, value }, rest)))
+}
+
+/// The row key of the first cell; empty if the bytes do not begin with one.
+#[must_use]
+pub fn first_row(bytes: &[u8]) -> &[u8] {
+    split_first(bytes).ok().flatten().map_or(&[], |(cell, _)| cell.row)
+}
+
+/// Measures the first cell of these bytes. What is wrong is said with a place behind its first byte.
+#[inline]
+fn measure(bytes: &[u8]) -> Result<Measured, WireError> {
+    let cut = |what| WireError::Truncated { what, at: bytes.len() };
+    let (lengths, body) = bytes.split_first_chunk::<LENGTHS>().ok_or_else(|| cut("cell lengths"))?;
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = *lengths;
+    let whole = length("cell", [a, b, c, d])?;
+    let key_length = length("cell key", [e, f, g, h])?;
+    let value_length = length("cell value", [i, j, k, l])?;
+    // No sum overflows: lengths are below 2^31.
+    if COUNTED_LENGTHS + key_length + value_length != whole {
+        return Err(WireError::Impossible { what: "cell length", value: whole as u64 });
+    }
+    let body = body.get(..key_length + value_length).ok_or_else(|| cut("cell"))?;
+    let bad_key = || WireError::Impossible { what: "cell key length", value: key_length as u64 };
+    let key = body.get(..key_length).ok_or_else(bad_key)?;
+    let (row_length, key) = key.split_first_chunk::<2>().ok_or_else(bad_key)?;
+    let row_length = usize::from(u16::from_be_bytes(*row_length));
+    let key = key.get(row_length..).ok_or_else(bad_key)?;
+    let (family_length, key) = key.split_first().ok_or_else(bad_key)?;
+    let family_length = usize::from(*family_length);
+    let qualifier_length = key_length.checked_sub(KEY_FIXED + row_length + family_length).ok_or_else(bad_key)?;
+    let tail = key.get(family_length + qualifier_length..).ok_or_else(bad_key)?;
+    let (timestamp, code) = tail.split_first_chunk::<8>().ok_or_else(bad_key)?;
+    let code = code.first().copied().ok_or_else(bad_key)?;
+    let kind = CellKind::from_code(code).ok_or(WireError::Impossible { what: "cell type", value: u64::from(code) })?;
+    let row = LENGTHS + 2;
+    let family = row + row_length + 1;
+    let qualifier = family + family_length;
+    let value = LENGTHS + key_length;
+    Ok(Measured {
+        row: row..row + row_length,
+        family: family..qualifier,
+        qualifier: qualifier..qualifier + qualifier_length,
+        value: value..value + value_length,
+        timestamp: i64::from_be_bytes(*timestamp),
+        kind,
+    })
 }
 
 /// Lengths are signed in Java; nothing legal is longer.

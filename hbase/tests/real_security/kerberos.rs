@@ -49,7 +49,7 @@ async fn round_trip(client: &Client, name: &str) {
     assert_eq!(report.rows as usize, ROWS);
     let mut scanner = client.scan(&table, Scan::default());
     for row in 0..ROWS {
-        let cells = scanner.next_row().await.expect("an answer").expect("a row");
+        let cells = scanner.next_row().await.expect("an answer").expect("a row").to_cells();
         assert_eq!((&cells[0].row[..], &cells[0].value[..]), (format!("r{row:05}").as_bytes(), &value(row)[..]));
     }
     assert!(scanner.next_row().await.expect("an answer").is_none());

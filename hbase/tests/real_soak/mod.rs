@@ -186,7 +186,8 @@ async fn check_range(
     let scan = Scan { bytes_per_answer: 32 << 10, ..bounds };
     let mut scanner = client.scan(table, scan);
     let (mut expected, mut count) = (rows.clone().zip(floor), 0);
-    while let Some(cells) = scanner.next_row().await? {
+    while let Some(found) = scanner.next_row().await? {
+        let cells = found.to_cells();
         let key = &cells[0].row;
         // Rows that were not acknowledged when the read began may be there or not.
         let found = expected.find(|(row, floor)| {
@@ -210,7 +211,7 @@ async fn check_all(model: &Model, client: &Client, table: &TableName) -> u64 {
     let mut cells = 0;
     for row in 0..model.rows() {
         let found = scanner.next_row().await.unwrap_or_else(|error| panic!("{}", error.chain()));
-        let found = found.unwrap_or_else(|| panic!("row {} and all after it are missing", Model::key(row)));
+        let found = found.unwrap_or_else(|| panic!("row {} and all after it are missing", Model::key(row))).to_cells();
         assert_eq!(found[0].row, Model::key(row), "a row is missing or repeated");
         model.check(row, &found, model.acked_of(row)).unwrap_or_else(|what| panic!("{what}"));
         cells += found.len() as u64;

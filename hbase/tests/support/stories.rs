@@ -44,6 +44,7 @@ async fn rows(client: &Client, table: &TableName, scan: Scan) -> Vec<Vec<Cell>> 
     let mut scanner = client.scan(table, scan);
     let mut rows = Vec::new();
     while let Some(row) = scanner.next_row().await.expect("a row") {
+        let row = row.to_cells();
         rows.push(row);
     }
     rows

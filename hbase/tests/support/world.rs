@@ -65,6 +65,7 @@ impl World {
         let mut scanner = self.client.scan(&self.table, scan);
         let mut rows = Vec::new();
         while let Some(row) = scanner.next_row().await.expect("a row") {
+            let row = row.to_cells();
             rows.extend(row.iter().map(|cell| (String::from_utf8_lossy(&cell.row).into_owned(), cell.timestamp)));
         }
         rows

@@ -157,6 +157,10 @@ fn start_engine(topology: &Topology, sinks: &[&str], runtime: &Handle) -> anyhow
             instance_id: None,
             prefetch_bytes: 0,
             connect_timeout: Duration::from_secs(10),
+            accepted_losses: Vec::new(),
+            transaction_patience: Duration::from_mins(1),
+            private_readers: 2,
+            private_prefetch_bytes: 0,
         },
         clock: Arc::new(SystemClock),
     };
@@ -192,7 +196,8 @@ async fn backfill(topology: &Topology, layout: &RowLayout, path: &Path, story: &
         let rows = rows?;
         let end = Offset(next.0 + rows.batch().num_rows() as i64);
         let Some(span) = Span::new(next, end) else { continue };
-        let raw = RawBatch { partition: split.clone(), span, records: Vec::new(), arena: Vec::new() };
+        let raw =
+            RawBatch { partition: split.clone(), span, records: Vec::new(), arena: Vec::new(), headers: Vec::new() };
         let ticket = pipeline.ledger().begin(&split, epoch, span)?;
         let encoded = encode_rows(&rows, layout)?;
         let charge = pipeline.memory().charge(encoded.rows.block.bytes().len() as u64);

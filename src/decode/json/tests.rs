@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::model::batch::RawRecord;
+use crate::decode::Decoder;
+use crate::decode::events::Events;
+use crate::decode::reading::Format;
+use crate::model::batch::{RawBatch, RawRecord, Stage};
 use crate::model::field::Field;
 use crate::progress::offset::{Offset, Span, TopicPartition};
 
@@ -29,6 +32,10 @@ fn fields() -> FieldSet {
     FieldSet::new(fields).expect("the fields agree")
 }
 
+fn json_decoder() -> Decoder {
+    Decoder::new(Format::Json, fields()).expect("JSON has all of these fields")
+}
+
 fn batch(payloads: &[Option<&[u8]>]) -> RawBatch {
     let mut arena = Vec::new();
     let mut records = Vec::new();
@@ -43,6 +50,7 @@ fn batch(payloads: &[Option<&[u8]>]) -> RawBatch {
         span: Span::new(Offset(100), Offset(101 + payloads.len() as i64)).expect("not empty"),
         records,
         arena,
+        headers: Vec::new(),
     }
 }
 
@@ -61,7 +69,7 @@ fn row(events: &Events, row: usize) -> Vec<String> {
 /// The only row of this payload, or why there is none.
 fn decode(payload: &[u8]) -> Result<Vec<String>, String> {
     let mut bad = Vec::new();
-    let events = JsonDecoder::new(fields()).decode(&batch(&[Some(payload)]), &mut bad);
+    let events = json_decoder().decode(&batch(&[Some(payload)]), &mut bad);
     match bad.pop() {
         Some(bad) => {
             assert_eq!((events.len(), bad.record, bad.stage), (0, 0, Stage::Decode));
@@ -265,7 +273,7 @@ fn deep_nesting_is_a_bad_record_and_no_overflow() {
 #[test]
 fn a_null_payload_is_a_bad_record() {
     let mut bad = Vec::new();
-    let events = JsonDecoder::new(fields()).decode(&batch(&[None]), &mut bad);
+    let events = json_decoder().decode(&batch(&[None]), &mut bad);
     assert!(events.is_empty());
     assert_eq!(bad.len(), 1);
     assert!(bad[0].cause.starts_with("the payload is null (a log-compaction tombstone)"), "{}", bad[0].cause);
@@ -284,7 +292,7 @@ fn an_event_cut_off_anywhere_is_bad() {
 fn offsets_and_records_of_good_rows_are_kept() {
     let mut bad = Vec::new();
     let payloads: [Option<&[u8]>; 3] = [Some(b"{\"u64\":1}"), Some(b"{"), Some(b"{\"u64\":2}")];
-    let events = JsonDecoder::new(fields()).decode(&batch(&payloads), &mut bad);
+    let events = json_decoder().decode(&batch(&payloads), &mut bad);
     assert_eq!(events.records(), [0, 2]);
     assert_eq!(events.offsets().values()[..], [100, 102]);
     assert_eq!(events.timestamps().values()[..], [5, 5]);
@@ -360,7 +368,7 @@ proptest! {
     ) {
         let all: Vec<Option<&[u8]>> = records.iter().map(|record| Some(record.as_slice())).collect();
         let mut bad = Vec::new();
-        let mut decoder = JsonDecoder::new(fields());
+        let mut decoder = json_decoder();
         let events = decoder.decode(&batch(&all), &mut bad);
         prop_assert_eq!(events.len() + bad.len(), records.len());
         for (index, record) in events.records().iter().enumerate() {

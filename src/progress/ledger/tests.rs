@@ -111,3 +111,19 @@ fn dead_letters_hold_every_sink_back() {
     ledger.complete(&ticket, BLUE, None);
     assert_eq!(ledger.view()[0].sinks[BLUE].durable, Offset(10));
 }
+
+#[test]
+fn an_offset_is_reached_when_the_fastest_sink_has_everything_below() {
+    let ledger = ledger();
+    let epoch = ledger.assign(&partition(0), Offset(0), &[committed(0), committed(0)]);
+    let first = ledger.begin(&partition(0), epoch, span(0, 10)).expect("held");
+    let second = ledger.begin(&partition(0), epoch, span(10, 20)).expect("held");
+    let reached = |offset| ledger.has_reached(&partition(0), epoch, Offset(offset));
+    assert_eq!((reached(0), reached(10)), (true, false));
+    ledger.complete(&second, GREEN, None);
+    assert!(!reached(10));
+    ledger.complete(&first, GREEN, None);
+    assert_eq!((reached(10), reached(20), reached(21)), (true, true, false));
+    ledger.revoke(&partition(0), epoch);
+    assert!(!reached(0));
+}

@@ -41,9 +41,10 @@ fn events(all: &[Event]) -> Events {
         span: Span::new(Offset(0), Offset(1 + all.len() as i64)).expect("not empty"),
         records,
         arena,
+        headers: Vec::new(),
     };
     let mut bad = Vec::new();
-    let events = Decoder::new(Format::Json, fields).decode(&raw, &mut bad);
+    let events = Decoder::new(Format::Json, fields).expect("JSON has all fields").decode(&raw, &mut bad);
     assert_eq!(bad, []);
     events
 }
@@ -80,6 +81,11 @@ fn naive(predicate: &Predicate, event: &Event) -> Option<bool> {
             }
             Some(any)
         }
+        Predicate::Like { pattern, .. } => event.t.as_ref().map(|text| match pattern.as_str() {
+            "a%" => text.starts_with('a'),
+            "%b" => text.ends_with('b'),
+            _ => text.chars().count() == 1,
+        }),
         Predicate::IsNull { field } => Some(match field.as_str() {
             "t" => event.t.is_none(),
             "n" => event.n.is_none(),
@@ -141,6 +147,8 @@ fn predicate() -> impl Strategy<Value = Predicate> {
         proptest::sample::select(vec!["t", "n", "f", "b"])
             .prop_map(|field| Predicate::IsNull { field: field.to_owned() }),
         Just(Predicate::IsTrue { field: "b".to_owned() }),
+        proptest::sample::select(vec!["a%", "%b", "_"])
+            .prop_map(|pattern| Predicate::Like { field: "t".to_owned(), pattern: pattern.to_owned() }),
     ];
     leaf.prop_recursive(4, 16, 2, |inner| {
         prop_oneof![

@@ -74,6 +74,7 @@ fn batch_from(first_offset: i64, payloads: &[Option<&str>]) -> RawBatch {
         span: Span::new(Offset(first_offset), end).expect("not empty"),
         records,
         arena,
+        headers: Vec::new(),
     }
 }
 

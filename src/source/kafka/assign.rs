@@ -1,18 +1,31 @@
-//! Where every sink starts in the partitions that were assigned: asks Kafka for the facts, decides with [`super::start`].
+//! Where every sink starts: asks Kafka for the facts, decides with [`super::start`], and writes first starts down.
+//!
+//! # Laws
+//! 1. A first start is decided for all partitions of a topic at once and committed before anything is read. So a crash, or
+//!    another process that gets its share a moment later, does not decide anew; and whatever partition has no commit
+//!    afterwards is newer than the start, or its offset has expired.
+//! 2. A loss that the operator accepted is in the journal before the run goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use tokio::time::Instant;
 
 use super::group::Offsets;
-use super::start::{LogRange, StartError, StartFacts, resolve};
+use super::loss::AcceptedLoss;
+use super::offsets::{Commit, OffsetStore};
+use super::start::{Decision, LogRange, StartError, StartFacts, Why, resolve};
+use crate::clock::{Clock, SystemClock};
 use crate::halt::{Halt, HaltKind};
+use crate::kafka::journal::{self, Act, Entry, Journal, Move, Phase};
+use crate::mutant::{Mutant, is_planted};
 use crate::progress::ledger::SinkStart;
+use crate::progress::note;
 use crate::progress::offset::{Offset, TopicPartition};
-use crate::topology::Start;
+use crate::progress::topic_id::TopicId;
+use crate::topology::{Start, Topology};
 
 /// How long coordinators may be away before an assignment is given up. Well below `max.poll.interval.ms`.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -28,27 +41,68 @@ pub(super) struct Assignment {
     pub(super) starts: Vec<SinkStart>,
 }
 
-/// What the topology says about starts.
+/// What the topology says about starts, and what else they depend on.
 #[derive(Debug)]
-pub struct Positions<S> {
+pub struct Positions<S = OffsetStore> {
+    /// The topology.
+    pub topology: Topology,
     /// Sinks by index.
     pub sinks: Vec<Arc<str>>,
-    /// `start` by Kafka's topic name.
-    pub starts: BTreeMap<String, Option<Start>>,
     /// Offsets of sinks named in `start = "sink:NAME"` that are not among the sinks of this run.
     pub others: BTreeMap<String, S>,
+    /// The membership group, not as its member.
+    pub membership: Arc<S>,
+    /// Ranges that the operator has given up.
+    pub accepted: Vec<AcceptedLoss>,
+}
+
+/// A partition as it was found.
+#[derive(Debug)]
+pub struct Surveyed {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Its log.
+    pub log: LogRange,
+    /// The topic's id, if its broker has ids.
+    pub topic: Option<TopicId>,
+    /// By the sinks' index.
+    pub sinks: Vec<Seen>,
+}
+
+/// A sink in a partition, as it was found.
+#[derive(Debug)]
+pub struct Seen {
+    /// What its group has committed.
+    pub committed: Option<Commit>,
+    /// Where the membership group remembers it.
+    pub remembered: Option<Offset>,
+    /// Whether its group has committed any partition of the topic.
+    pub has_history: bool,
+    /// Where it starts, or why it does not.
+    pub decision: Result<Decision, StartError>,
+    /// Where it would start if it had never been there.
+    pub first_start: Result<(Offset, Why), StartError>,
 }
 
 /// Why the facts could not be had or do not allow a start.
 enum Failure {
     Kafka(KafkaError),
-    Start(StartError),
+    Halt(Halt),
 }
 
 impl From<KafkaError> for Failure {
     fn from(error: KafkaError) -> Self {
         Self::Kafka(error)
     }
+}
+
+/// What is the same for all partitions of a survey.
+struct Common {
+    commits: Vec<BTreeMap<TopicPartition, Commit>>,
+    remembered: BTreeMap<TopicPartition, Commit>,
+    at_time: BTreeMap<TopicPartition, Offset>,
+    others: BTreeMap<String, BTreeMap<TopicPartition, Commit>>,
+    topics: BTreeMap<String, TopicId>,
 }
 
 impl<S: Offsets> Positions<S> {
@@ -66,10 +120,7 @@ impl<S: Offsets> Positions<S> {
         loop {
             match self.try_resolve(stores, partitions) {
                 Ok(assignments) => return Ok(assignments),
-                Err(Failure::Start(error)) => {
-                    let kind = if error.is_policy() { HaltKind::Policy } else { HaltKind::Topology };
-                    return Err(Halt::new(kind, error.to_string()));
-                }
+                Err(Failure::Halt(halt)) => return Err(halt),
                 Err(Failure::Kafka(error)) if Instant::now() >= deadline => {
                     let message =
                         format!("the sinks' offsets cannot be read: {error}; check the brokers and start again");
@@ -84,65 +135,240 @@ impl<S: Offsets> Positions<S> {
     }
 
     fn try_resolve(&self, stores: &[S], partitions: &[TopicPartition]) -> Result<Vec<Assignment>, Failure> {
-        let Some(first) = stores.first().filter(|_| !partitions.is_empty()) else { return Ok(Vec::new()) };
-        let topics: BTreeSet<&Arc<str>> = partitions.iter().map(|partition| &partition.topic).collect();
-        let mut all = Vec::new();
-        for topic in topics {
-            let count = first.partition_count(topic)?.unwrap_or(0);
-            all.extend((0..count).map(|partition| TopicPartition { topic: Arc::clone(topic), partition }));
+        let mut surveyed = self.survey(stores, partitions)?;
+        let is_first = surveyed.iter().flat_map(|one| &one.sinks).any(Seen::is_first_start);
+        if is_first && !is_planted(Mutant::ReadBeforeStartIsCommitted) {
+            // One first start decides for the whole topic, this process's share of it or not.
+            let first: BTreeSet<&Arc<str>> = surveyed
+                .iter()
+                .filter(|one| one.sinks.iter().any(Seen::is_first_start))
+                .map(|one| &one.partition.topic)
+                .collect();
+            let whole = self.partitions(first.iter().map(|topic| &***topic))?;
+            self.pin(stores, &self.survey(stores, &whole)?)?;
+            surveyed = self.survey(stores, partitions)?;
         }
-        let committed: Vec<BTreeMap<TopicPartition, Offset>> =
-            stores.iter().map(|store| store.committed(&all)).collect::<Result<_, _>>()?;
-        let at_time = self.at_time(first, partitions)?;
-        let mut assignments = Vec::with_capacity(partitions.len());
-        for partition in partitions {
-            let (low, high) = first.log_range(partition)?;
-            let log = LogRange { low, high };
-            let start = self.starts.get(&*partition.topic).and_then(Option::as_ref);
-            let other = self.other(start, &committed, partition)?;
-            let mut starts = Vec::with_capacity(self.sinks.len());
-            for (sink, committed) in self.sinks.iter().zip(&committed) {
-                let facts = StartFacts {
-                    partition,
-                    sink,
-                    committed: committed.get(partition).copied(),
-                    has_history: committed.keys().any(|known| known.topic == partition.topic),
-                    start,
-                    log,
-                    at_time: at_time.get(partition).copied(),
-                    other,
-                };
-                starts.push(resolve(&facts).map_err(Failure::Start)?);
+        let mut assignments = Vec::with_capacity(surveyed.len());
+        let mut lost: BTreeMap<usize, Vec<Move>> = BTreeMap::new();
+        for Surveyed { partition, log, sinks, .. } in surveyed {
+            let mut starts = Vec::with_capacity(sinks.len());
+            for (index, (sink, seen)) in self.sinks.iter().zip(sinks).enumerate() {
+                let Decision { start, why } = seen.decision.map_err(halt_of)?;
+                tracing::info!(%partition, %sink, offset = %start.durable, why = why.name(), "start decided");
+                if let Why::Accepted { from } = why {
+                    tracing::warn!(%partition, %sink, lost = %format!("{from}..{}", start.durable), "loss accepted");
+                    lost.entry(index).or_default().push(moved(&partition, Some(from), start.durable));
+                }
+                starts.push(start);
             }
-            assignments.push(Assignment { partition: partition.clone(), log, starts });
+            assignments.push(Assignment { partition, log, starts });
         }
+        self.record(lost)?;
         Ok(assignments)
     }
 
+    /// Commits the first starts of a whole topic, for the sinks that have none.
+    fn pin(&self, stores: &[S], surveyed: &[Surveyed]) -> Result<(), Failure> {
+        for (index, store) in stores.iter().enumerate() {
+            let mut places = Vec::new();
+            for one in surveyed {
+                let Some(seen) = one.sinks.get(index) else { continue };
+                if let Err(error @ StartError::Expired { .. }) = &seen.decision {
+                    // Not a first start, even if the group forgot some partitions altogether.
+                    return Err(halt_of(error.clone()));
+                }
+                if !seen.is_first_start() {
+                    continue;
+                }
+                let decision = seen.decision.clone().map_err(halt_of)?;
+                places.push((&one.partition, decision.start.durable));
+            }
+            store.commit_places(&places)?;
+        }
+        Ok(())
+    }
+
+    /// Writes accepted losses into the journal.
+    fn record(&self, lost: BTreeMap<usize, Vec<Move>>) -> Result<(), Failure> {
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let now_ms = SystemClock.now_ms();
+        let entries = lost.into_iter().filter_map(|(index, moves)| {
+            let sink = self.sinks.get(index)?;
+            Some(Entry {
+                at: journal::time(now_ms),
+                by: journal::operator(),
+                act: Act::AcceptLoss,
+                phase: Phase::Done,
+                id: format!("{now_ms}.{index}"),
+                group: super::sink_group(&self.topology, sink),
+                note: None,
+                moves,
+            })
+        });
+        let entries: Vec<Entry> = entries.collect();
+        Journal::of(&self.topology).append(&entries).map_err(|error| {
+            let message = format!("an accepted loss cannot be recorded: {}", crate::error_chain::chain(&error));
+            Failure::Halt(Halt::new(HaltKind::Failed, message))
+        })
+    }
+
+    /// All partitions of these topics that there are now. Blocks.
+    ///
+    /// # Errors
+    /// What the brokers or librdkafka say.
+    pub fn partitions<'a>(&self, topics: impl IntoIterator<Item = &'a str>) -> KafkaResult<Vec<TopicPartition>> {
+        let mut all = Vec::new();
+        for topic in topics {
+            let name: Arc<str> = Arc::from(topic);
+            let count = self.membership.partition_count(topic)?.unwrap_or(0);
+            all.extend((0..count).map(|partition| TopicPartition { topic: Arc::clone(&name), partition }));
+        }
+        Ok(all)
+    }
+
+    /// Looks at these partitions: what is committed, what the log has, and where every sink would start. Blocks.
+    ///
+    /// # Errors
+    /// What the brokers or librdkafka say.
+    pub fn survey(&self, stores: &[S], partitions: &[TopicPartition]) -> KafkaResult<Vec<Surveyed>> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let common = self.common(stores, partitions)?;
+        for store in stores {
+            store.remember(&common.topics);
+        }
+        let mut surveyed = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let (low, high) = self.membership.log_range(partition)?;
+            surveyed.push(self.look(partition, LogRange { low, high }, &common));
+        }
+        Ok(surveyed)
+    }
+
+    fn common(&self, stores: &[S], partitions: &[TopicPartition]) -> KafkaResult<Common> {
+        let names: BTreeSet<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        // Whether a partition is new shows in the other partitions of its topic.
+        let all = self.partitions(names.iter().copied())?;
+        let commits: Vec<_> = stores.iter().map(|store| store.commits(&all)).collect::<Result<_, _>>()?;
+        let known = |partition: &&TopicPartition| commits.iter().all(|commits| commits.contains_key(*partition));
+        let is_known = partitions.iter().all(|partition| known(&partition));
+        // The membership group is asked only where a sink's own group does not say.
+        let remembered = if is_known { BTreeMap::new() } else { self.membership.commits(partitions)? };
+        let mut others = BTreeMap::new();
+        for (name, store) in &self.others {
+            others.insert(name.clone(), store.commits(partitions)?);
+        }
+        for (sink, commits) in self.sinks.iter().zip(&commits) {
+            others.insert(sink.to_string(), commits.clone());
+        }
+        let at_time = self.at_time(partitions)?;
+        Ok(Common { commits, remembered, at_time, others, topics: self.membership.topic_ids(&names)? })
+    }
+
+    fn look(&self, partition: &TopicPartition, log: LogRange, common: &Common) -> Surveyed {
+        let start = self.start(&partition.topic);
+        let topic = common.topics.get(&*partition.topic).copied();
+        let other = match start {
+            Some(Start::Sink(name)) => common.others.get(name).and_then(|commits| commits.get(partition)),
+            _ => None,
+        };
+        // An offset of a topic that had the name before is none.
+        let is_here = |commit: &&Commit| topic.is_none_or(|is| commit.of_sink().topic.is_none_or(|was| was == is));
+        let other = other.filter(is_here).map(|commit| commit.offset);
+        let remembered = common.remembered.get(partition).map(|commit| note::positions(&commit.metadata));
+        let remembered = remembered.unwrap_or_default();
+        let sinks = self.sinks.iter().zip(&common.commits).map(|(sink, commits)| {
+            let committed = commits.get(partition);
+            let facts = StartFacts {
+                partition,
+                sink,
+                committed: committed.map(Commit::of_sink),
+                has_history: commits.keys().any(|known| known.topic == partition.topic),
+                remembered: remembered.get(&**sink).copied(),
+                start,
+                log,
+                topic,
+                at_time: common.at_time.get(partition).copied(),
+                other,
+                accepted: &self.accepted,
+            };
+            Seen {
+                committed: committed.cloned(),
+                remembered: facts.remembered,
+                has_history: facts.has_history,
+                decision: resolve(&facts),
+                first_start: super::start::first_start(&facts),
+            }
+        });
+        Surveyed { partition: partition.clone(), log, topic, sinks: sinks.collect() }
+    }
+
+    fn start(&self, topic: &str) -> Option<&Start> {
+        self.topology.topics.values().find(|known| known.name == topic).and_then(|topic| topic.start.as_ref())
+    }
+
     /// Only topics that start at a time are asked for.
-    fn at_time(&self, store: &S, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Offset>, Failure> {
+    fn at_time(&self, partitions: &[TopicPartition]) -> KafkaResult<BTreeMap<TopicPartition, Offset>> {
         let mut found = BTreeMap::new();
-        for (topic, start) in &self.starts {
-            let Some(Start::Time(time_ms)) = start else { continue };
-            let of_topic: Vec<_> = partitions.iter().filter(|partition| *partition.topic == **topic).cloned().collect();
+        for topic in self.topology.topics.values() {
+            let Some(Start::Time(time_ms)) = topic.start else { continue };
+            let of_topic: Vec<_> =
+                partitions.iter().filter(|partition| *partition.topic == *topic.name).cloned().collect();
             if !of_topic.is_empty() {
-                found.extend(store.at_time(&of_topic, *time_ms)?);
+                let margin_ms = i64::try_from(topic.start_margin.as_millis()).unwrap_or(i64::MAX);
+                found.extend(self.membership.at_time(&of_topic, time_ms.saturating_sub(margin_ms))?);
             }
         }
         Ok(found)
     }
 
-    fn other(
-        &self,
-        start: Option<&Start>,
-        committed: &[BTreeMap<TopicPartition, Offset>],
-        partition: &TopicPartition,
-    ) -> Result<Option<Offset>, Failure> {
-        let Some(Start::Sink(name)) = start else { return Ok(None) };
-        if let Some(index) = self.sinks.iter().position(|sink| **sink == **name) {
-            return Ok(committed.get(index).and_then(|offsets| offsets.get(partition).copied()));
-        }
-        let Some(store) = self.others.get(name) else { return Ok(None) };
-        Ok(store.committed(std::slice::from_ref(partition))?.get(partition).copied())
+    /// What the log no longer holds of a partition that is being read.
+    pub(super) fn lost(&self, partition: &TopicPartition, next: Offset) -> Halt {
+        let message = match self.membership.log_range(partition) {
+            Ok((low, _)) if next < low => format!(
+                "{partition}: offsets {next}..{low} were removed by retention before they had been read; restore the sinks \
+                 from a backup taken after offset {low}, or go on without them: --accept-loss {}/{}={next}..{low}",
+                partition.topic, partition.partition
+            ),
+            Ok((_, high)) if next > high => format!(
+                "{partition}: was read up to offset {next}, but the log ends at {high}: the topic was made anew or truncated; \
+                 see `halcyon offsets show`"
+            ),
+            Ok(_) | Err(_) => format!(
+                "{partition}: the log does not hold offset {next}: retention removed it before it was read, or the topic was \
+                 made anew; see `halcyon offsets show`"
+            ),
+        };
+        Halt::new(HaltKind::Policy, message)
     }
+}
+
+impl Seen {
+    fn is_first_start(&self) -> bool {
+        match &self.decision {
+            Ok(decision) => decision.why.is_first(),
+            Err(error) => match error {
+                // What hinders a first start hinders it for the whole topic.
+                StartError::NoStart { .. } | StartError::OtherUnknown { .. } | StartError::PastEnd { .. } => true,
+                StartError::Lost { .. }
+                | StartError::Beyond { .. }
+                | StartError::Recreated { .. }
+                | StartError::Expired { .. } => false,
+            },
+        }
+    }
+}
+
+fn moved(partition: &TopicPartition, from: Option<Offset>, to: Offset) -> Move {
+    let from = from.map(|offset| offset.0);
+    Move { topic: partition.topic.to_string(), partition: partition.partition, from, to: to.0 }
+}
+
+fn halt_of(error: StartError) -> Failure {
+    let kind = if error.is_policy() { HaltKind::Policy } else { HaltKind::Topology };
+    Failure::Halt(Halt::new(kind, error.to_string()))
 }

@@ -12,20 +12,32 @@ use tokio::runtime::Handle;
 
 use super::context::Context;
 use super::group::{Group, Offsets, Polled, Rebalance};
-use super::offsets::OffsetStore;
+use super::offsets::{Commit, OffsetStore};
 use super::queue::PartitionQueue;
+use super::stable::StableEnds;
+use crate::kafka::events::Events;
 use crate::progress::ledger::{GroupCommit, Ledger, SinkCommit};
 use crate::progress::offset::{Offset, TopicPartition};
+use crate::progress::topic_id::TopicId;
+use crate::topology::Kafka;
 
 /// How long librdkafka may take to seek.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What every client of a group is made of.
+pub(super) struct GroupParts {
+    pub(super) config: ClientConfig,
+    /// How to reach Kafka, for what happens on the connections.
+    pub(super) kafka: Kafka,
+    pub(super) topics: Vec<String>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) stable: Arc<StableEnds>,
+    pub(super) runtime: Handle,
+}
+
 /// A member of the group: one `rd_kafka_t` at a time.
 pub(super) struct KafkaGroup {
-    config: ClientConfig,
-    topics: Vec<String>,
-    ledger: Arc<Ledger>,
-    runtime: Handle,
+    parts: GroupParts,
     consumer: Mutex<Arc<BaseConsumer<Context>>>,
 }
 
@@ -34,14 +46,9 @@ impl KafkaGroup {
     ///
     /// # Errors
     /// What librdkafka says about its configuration or the subscription.
-    pub(super) fn join(
-        config: ClientConfig,
-        topics: Vec<String>,
-        ledger: Arc<Ledger>,
-        runtime: Handle,
-    ) -> KafkaResult<Self> {
-        let consumer = Mutex::new(create(&config, &topics, &ledger)?);
-        Ok(Self { config, topics, ledger, runtime, consumer })
+    pub(super) fn join(parts: GroupParts) -> KafkaResult<Self> {
+        let consumer = Mutex::new(parts.create()?);
+        Ok(Self { parts, consumer })
     }
 
     fn consumer(&self) -> Arc<BaseConsumer<Context>> {
@@ -49,21 +56,31 @@ impl KafkaGroup {
     }
 }
 
-fn create(config: &ClientConfig, topics: &[String], ledger: &Arc<Ledger>) -> KafkaResult<Arc<BaseConsumer<Context>>> {
-    let consumer: BaseConsumer<Context> = config.create_with_context(Context::new(Arc::clone(ledger)))?;
-    let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&names)?;
-    Ok(Arc::new(consumer))
+impl GroupParts {
+    fn create(&self) -> KafkaResult<Arc<BaseConsumer<Context>>> {
+        let events = Events::new(&self.kafka);
+        let context = Context::new(Arc::clone(&self.ledger), Arc::clone(&self.stable), events);
+        let consumer: BaseConsumer<Context> = self.config.create_with_context(context)?;
+        let names: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&names)?;
+        Ok(Arc::new(consumer))
+    }
 }
 
 impl Group for KafkaGroup {
     type Queue = PartitionQueue<Context>;
 
     fn poll(&self, wait: Duration) -> Polled {
-        match self.consumer().poll(wait) {
+        let consumer = self.consumer();
+        match consumer.poll(wait) {
             None => Polled::Nothing,
             Some(Ok(message)) => {
                 Polled::Stray(TopicPartition { topic: Arc::from(message.topic()), partition: message.partition() })
+            }
+            Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                // The event says only that it is fatal; the client knows why.
+                let code = consumer.client().fatal_error().map_or(code, |(code, _)| code);
+                Polled::Error(KafkaError::MessageConsumptionFatal(code))
             }
             Some(Err(error)) => Polled::Error(error),
         }
@@ -135,6 +152,10 @@ impl Group for KafkaGroup {
         self.consumer().context().readable_end(partition)
     }
 
+    fn forget(&self, partition: &TopicPartition) {
+        self.consumer().context().forget(partition);
+    }
+
     fn commit(&self, commits: &[GroupCommit]) -> KafkaResult<()> {
         let mut offsets = TopicPartitionList::with_capacity(commits.len());
         for GroupCommit { partition, offset, metadata, .. } in commits {
@@ -150,7 +171,7 @@ impl Group for KafkaGroup {
     }
 
     fn renew(&self) -> KafkaResult<()> {
-        let fresh = create(&self.config, &self.topics, &self.ledger)?;
+        let fresh = self.parts.create()?;
         let old = std::mem::replace(&mut *self.consumer.lock().unwrap_or_else(PoisonError::into_inner), fresh);
         old.context().retire();
         // Closing a client that is stuck may never end: nobody waits for it.
@@ -162,7 +183,7 @@ impl Group for KafkaGroup {
     }
 
     fn wait<F: Future>(&self, future: F) -> F::Output {
-        self.runtime.block_on(future)
+        self.parts.runtime.block_on(future)
     }
 
     fn pause(&self, time: Duration) {
@@ -175,12 +196,20 @@ impl Offsets for OffsetStore {
         self.group()
     }
 
-    fn committed(&self, partitions: &[TopicPartition]) -> KafkaResult<BTreeMap<TopicPartition, Offset>> {
-        self.committed(partitions)
+    fn commits(&self, partitions: &[TopicPartition]) -> KafkaResult<BTreeMap<TopicPartition, Commit>> {
+        self.commits(partitions)
+    }
+
+    fn remember(&self, topics: &BTreeMap<String, TopicId>) {
+        self.remember(topics);
     }
 
     fn commit(&self, commits: &[SinkCommit]) -> KafkaResult<()> {
         self.commit(commits)
+    }
+
+    fn commit_places(&self, places: &[(&TopicPartition, Offset)]) -> KafkaResult<()> {
+        self.commit_places(places.iter().copied())
     }
 
     fn log_range(&self, partition: &TopicPartition) -> KafkaResult<(Offset, Offset)> {
@@ -193,6 +222,10 @@ impl Offsets for OffsetStore {
 
     fn partition_count(&self, topic: &str) -> KafkaResult<Option<i32>> {
         self.partition_count(topic)
+    }
+
+    fn topic_ids(&self, topics: &[&str]) -> KafkaResult<BTreeMap<String, TopicId>> {
+        self.topic_ids(topics.iter().copied())
     }
 }
 

@@ -1,15 +1,21 @@
 //! librdkafka's callbacks: rebalances are put aside for the reader, statistics tell where the logs end.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use rdkafka::client::OAuthToken;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 
 use super::group::Rebalance;
+use super::stable::StableEnds;
+use crate::kafka::events::Events;
 use crate::progress::ledger::Ledger;
 use crate::progress::offset::{Offset, TopicPartition};
 
@@ -23,11 +29,20 @@ pub(super) struct Context {
     /// Where reads can get to, of partitions whose leader is connected, from the last statistics.
     ends: Mutex<BTreeMap<TopicPartition, Offset>>,
     retired: AtomicBool,
+    stable: Arc<StableEnds>,
+    events: Events,
 }
 
 impl Context {
-    pub(super) fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger, rebalances: Mutex::default(), ends: Mutex::default(), retired: AtomicBool::new(false) }
+    pub(super) fn new(ledger: Arc<Ledger>, stable: Arc<StableEnds>, events: Events) -> Self {
+        let (rebalances, ends, retired) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Self { ledger, rebalances, ends, retired, stable, events }
+    }
+
+    /// A partition is read elsewhere now.
+    pub(super) fn forget(&self, partition: &TopicPartition) {
+        self.stable.forget(partition);
+        self.ends().remove(partition);
     }
 
     /// The oldest change that was not carried out yet.
@@ -55,6 +70,16 @@ impl Context {
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.events.log(level, facility, message);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.events.generate_oauth_token(config)
+    }
+
     fn stats(&self, statistics: Statistics) {
         let connected: Vec<i32> =
             statistics.brokers.values().filter(|broker| broker.state == "UP").map(|broker| broker.nodeid).collect();
@@ -63,10 +88,12 @@ impl ClientContext for Context {
             let name: Arc<str> = Arc::from(name);
             for (number, partition) in topic.partitions {
                 // The last stable offset is where a read-committed consumer stops; -1001 until the first fetch.
+                let (stable, high) = (Offset(partition.ls_offset), Offset(partition.hi_offset));
                 let end = partition.ls_offset.max(if partition.ls_offset < 0 { partition.hi_offset } else { 0 });
                 if number >= 0 && end >= 0 {
                     let place = TopicPartition { topic: Arc::clone(&name), partition: number };
                     self.ledger.set_end(&place, Offset(end));
+                    self.stable.observe(&place, (stable, high), Instant::now());
                     if connected.contains(&partition.leader) {
                         ends.insert(place, Offset(end));
                     }
@@ -77,7 +104,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka client reports an error");
+        self.events.error(error, reason);
     }
 }
 

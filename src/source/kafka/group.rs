@@ -19,8 +19,11 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
+use super::offsets::Commit;
+pub use super::queue::Headers;
 use crate::progress::ledger::{GroupCommit, SinkCommit};
 use crate::progress::offset::{Offset, TopicPartition};
+use crate::progress::topic_id::TopicId;
 
 /// A change of the assignment that the reader has to carry out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub enum Entry<'a> {
         key: Option<&'a [u8]>,
         /// The payload, if any.
         payload: Option<&'a [u8]>,
+        /// The headers.
+        headers: Headers<'a>,
     },
     /// An error of the partition. The partition must be sought before the next call.
     Error(RDKafkaErrorCode),
@@ -117,6 +122,9 @@ pub trait Group {
     /// Up to where a partition can be read, as the client learned last; `None` while it has no connection to learn by.
     fn readable_end(&self, partition: &TopicPartition) -> Option<Offset>;
 
+    /// Forgets what was learned about a partition that is read elsewhere now.
+    fn forget(&self, partition: &TopicPartition);
+
     /// Commits as a member, fenced by the group's generation. Blocks until the coordinator has answered.
     ///
     /// # Errors
@@ -144,11 +152,15 @@ pub trait Offsets {
     /// The group id.
     fn group(&self) -> &str;
 
-    /// What the group has committed for these partitions; partitions without a commit are left out. Blocks.
+    /// What the group has committed for these partitions, with what was written beside the offsets; partitions without a
+    /// commit are left out. Blocks.
     ///
     /// # Errors
     /// What the coordinator or the client says.
-    fn committed(&self, partitions: &[TopicPartition]) -> KafkaResult<BTreeMap<TopicPartition, Offset>>;
+    fn commits(&self, partitions: &[TopicPartition]) -> KafkaResult<BTreeMap<TopicPartition, Commit>>;
+
+    /// From now on commits of these topics say that they are of these.
+    fn remember(&self, topics: &BTreeMap<String, TopicId>);
 
     /// Commits; returns when the coordinator has answered. Blocks.
     ///
@@ -156,7 +168,13 @@ pub trait Offsets {
     /// What the coordinator or the client says; some partitions may have been committed.
     fn commit(&self, commits: &[SinkCommit]) -> KafkaResult<()>;
 
-    /// The log of a partition now. Blocks.
+    /// The same for places that nobody has read yet: first starts.
+    ///
+    /// # Errors
+    /// As [`Offsets::commit`].
+    fn commit_places(&self, places: &[(&TopicPartition, Offset)]) -> KafkaResult<()>;
+
+    /// The log of a partition now; it ends at the last stable offset. Blocks.
     ///
     /// # Errors
     /// What the broker or the client says.
@@ -173,4 +191,10 @@ pub trait Offsets {
     /// # Errors
     /// What the broker or the client says.
     fn partition_count(&self, topic: &str) -> KafkaResult<Option<i32>>;
+
+    /// The ids of topics; empty where brokers have none. Blocks.
+    ///
+    /// # Errors
+    /// What the broker or the client says.
+    fn topic_ids(&self, topics: &[&str]) -> KafkaResult<BTreeMap<String, TopicId>>;
 }

@@ -1,15 +1,16 @@
 //! One partition between librdkafka's queue and the CPU pool: records gather in an open batch until it is closed.
 
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::time::Instant;
 
-use super::group::{Entry, Queue};
+use super::group::{Entry, Headers, Queue};
 use super::watchdog::Watchdog;
 use crate::memory::{Charge, Memory};
-use crate::model::batch::{RawBatch, RawRecord};
+use crate::model::batch::{RawBatch, RawHeader, RawRecord};
 use crate::mutant::{Mutant, is_planted};
 use crate::progress::ledger::Epoch;
 use crate::progress::offset::{Offset, Span, TopicPartition};
@@ -40,7 +41,11 @@ pub(super) struct Lane<Q> {
     pub(super) watchdog: Watchdog,
     queue: Q,
     next: Offset,
+    /// Where the batch that was closed last begins.
+    closed: Offset,
     open: Option<Open>,
+    /// Names of the headers that are carried, by number.
+    headers: Arc<[CString]>,
 }
 
 struct Open {
@@ -65,12 +70,23 @@ impl<Q: Queue> Lane<Q> {
         (next, worker): (Offset, usize),
         watchdog: Watchdog,
     ) -> Self {
-        Self { partition, epoch, worker, is_settled: false, watchdog, queue, next, open: None }
+        let headers = Arc::default();
+        Self { partition, epoch, worker, is_settled: false, watchdog, queue, next, closed: next, open: None, headers }
+    }
+
+    /// The same, carrying these headers.
+    pub(super) fn with_headers(self, headers: Arc<[CString]>) -> Self {
+        Self { headers, ..self }
     }
 
     /// Reads from another queue of the same partition, which begins at [`Self::next`].
     pub(super) fn replace_queue(&mut self, queue: Q) {
         self.queue = queue;
+    }
+
+    /// The records of the open batch.
+    pub(super) fn open(&self) -> Option<&RawBatch> {
+        self.open.as_ref().map(|open| &open.raw)
     }
 
     /// The next offset to read.
@@ -80,7 +96,7 @@ impl<Q: Queue> Lane<Q> {
 
     /// Moves what the queue holds into the open batch. Does not wait.
     pub(super) fn fill(&mut self, memory: &Arc<Memory>, now: Instant) -> Filled {
-        let Self { queue, next, open, partition, .. } = self;
+        let Self { queue, next, open, partition, headers: carried, .. } = self;
         let mut filled = Filled::default();
         filled.entries = queue.consume(|entry| match entry {
             Entry::Error(code) => {
@@ -91,7 +107,7 @@ impl<Q: Queue> Lane<Q> {
             }
             // Read once before a seek: it is in an earlier batch.
             Entry::Record { offset, .. } if offset < *next => {}
-            Entry::Record { offset, timestamp_ms, key, payload } => {
+            Entry::Record { offset, timestamp_ms, key, payload, headers } => {
                 let open = open.get_or_insert_with(|| Open {
                     raw: empty(partition, *next),
                     charge: memory.charge(0),
@@ -99,6 +115,9 @@ impl<Q: Queue> Lane<Q> {
                 });
                 let key = key.map(|bytes| append(&mut open.raw.arena, bytes));
                 let payload = payload.map(|bytes| append(&mut open.raw.arena, bytes));
+                if !carried.is_empty() {
+                    carry(&mut open.raw, headers, carried);
+                }
                 open.raw.records.push(RawRecord { offset, timestamp_ms, key, payload });
                 *next = Offset(offset.0 + 1);
             }
@@ -109,13 +128,14 @@ impl<Q: Queue> Lane<Q> {
         filled
     }
 
-    /// Whether the open batch has reached a limit.
-    pub(super) fn is_due(&self, limits: &BatchLimits, now: Instant) -> bool {
-        self.open.as_ref().is_some_and(|open| {
-            open.raw.records.len() >= limits.rows
-                || open.raw.arena.len() >= limits.bytes
-                || now.duration_since(open.since) >= limits.linger
-        })
+    /// Whether the open batch should be closed. `has_reached` tells whether some sink has everything below an offset.
+    ///
+    /// A batch that is not full waits while no sink wants it yet: as long as one of its partition is being written and
+    /// another one waits, it only gathers. So batches are small when there is little to do, and large when there is
+    /// much, where each costs.
+    pub(super) fn is_due(&self, limits: &BatchLimits, now: Instant, has_reached: impl FnOnce(Offset) -> bool) -> bool {
+        let is_late = |open: &Open| now.duration_since(open.since) >= limits.linger;
+        self.is_full(limits) || (self.open.as_ref().is_some_and(is_late) && has_reached(self.closed))
     }
 
     /// Whether the open batch is so full that nothing more may be put into it.
@@ -133,6 +153,7 @@ impl<Q: Queue> Lane<Q> {
     pub(super) fn close(&mut self) -> Option<(RawBatch, Charge)> {
         let Open { mut raw, charge, .. } = self.open.take()?;
         raw.span = Span::new(raw.span.start(), self.next)?;
+        self.closed = raw.span.start();
         Some((raw, charge))
     }
 
@@ -149,7 +170,17 @@ impl<Q: Queue> Lane<Q> {
 /// A batch without records that starts at `start`; its span is set when it is closed.
 fn empty(partition: &TopicPartition, start: Offset) -> RawBatch {
     let span = Span::new(start, Offset(start.0 + 1)).expect("one offset is not empty");
-    RawBatch { partition: partition.clone(), span, records: Vec::new(), arena: Vec::new() }
+    RawBatch { partition: partition.clone(), span, records: Vec::new(), arena: Vec::new(), headers: Vec::new() }
+}
+
+/// Copies the headers of the record that comes next.
+fn carry(raw: &mut RawBatch, headers: Headers<'_>, carried: &[CString]) {
+    for (number, name) in carried.iter().enumerate() {
+        if let Some(value) = headers.last(name) {
+            let value = value.map(|bytes| append(&mut raw.arena, bytes));
+            raw.headers.push(RawHeader { record: raw.records.len() as u32, number: number as u16, value });
+        }
+    }
 }
 
 /// Appends bytes to the arena. The arena stays far below 4 GiB: a batch is closed at its byte limit, and one look adds

@@ -13,9 +13,10 @@ use super::group::{Group, Offsets};
 use super::lane::BatchLimits;
 pub use super::reader::{Reader, Turn};
 pub use super::work::Worker;
-use super::work::pool;
+use super::work;
 use crate::pipeline::Pipeline;
 use crate::project::Lane;
+use crate::schema_registry::SchemaRegistry;
 
 /// What a member is made of.
 #[derive(Debug)]
@@ -28,6 +29,10 @@ pub struct MemberParts<S> {
     pub stores: Vec<S>,
     /// For every worker its lanes, by Kafka's topic name.
     pub lanes: Vec<BTreeMap<String, Lane>>,
+    /// The schemas of the run.
+    pub schemas: Arc<SchemaRegistry>,
+    /// `group.instance.id`, for what is said about it.
+    pub instance_id: Option<String>,
     /// When a batch is closed.
     pub limits: BatchLimits,
     /// How long a revoked partition may drain.
@@ -53,14 +58,16 @@ impl<G: Group, S: Offsets> Member<G, S> {
     /// A member that writes into the pipeline.
     #[must_use]
     pub fn new(group: Arc<G>, pipeline: &Arc<Pipeline>, parts: MemberParts<S>) -> Self {
-        let MemberParts { name, positions, stores, lanes, limits, drain_timeout, stall } = parts;
+        let MemberParts { name, positions, stores, lanes, schemas, instance_id, limits, drain_timeout, stall } = parts;
+        let needs = lanes.first().map(work::needs).unwrap_or_default();
         let ledger = Arc::clone(pipeline.ledger());
         let committer = Arc::new(Committer::new(name, Arc::clone(&group), stores, ledger));
         let control = Arc::new(Control::default());
-        let (senders, workers) = pool(lanes, pipeline);
+        let (senders, workers) = work::pool(lanes, pipeline);
         let now = Instant::now();
         let reader = Reader {
             group,
+            instance_id,
             pipeline: Arc::clone(pipeline),
             committer: Arc::clone(&committer),
             positions,
@@ -71,6 +78,9 @@ impl<G: Group, S: Offsets> Member<G, S> {
             stall,
             lanes: Vec::new(),
             granted: BTreeSet::new(),
+            needs,
+            schemas,
+            unready: BTreeSet::new(),
             waiting: BTreeMap::new(),
             turn: 0,
             moved: true,

@@ -1,4 +1,4 @@
-//! The queue of one partition, read in batches: the one place where librdkafka is called directly.
+//! The queue of one partition, read in batches: the one place of the data path where librdkafka is called directly.
 //!
 //! A call of `rd_kafka_consume_batch_queue` costs about two thirds of the CPU of polling message by message. With the
 //! bundled librdkafka (2.12.1) it moves the application's position past *error entries* too (librdkafka#4844, mended in
@@ -10,14 +10,15 @@
 //! 3. A message is destroyed exactly once, and nothing borrowed from it leaves the call.
 #![expect(unsafe_code, reason = "rust-rdkafka has no batch call; every block states why it is sound")]
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int, c_void};
+use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use rdkafka::bindings::{
-    rd_kafka_consume_batch_queue, rd_kafka_message_destroy, rd_kafka_message_t, rd_kafka_message_timestamp,
-    rd_kafka_queue_destroy, rd_kafka_queue_forward, rd_kafka_queue_get_partition, rd_kafka_queue_t,
-    rd_kafka_resp_err_t, rd_kafka_timestamp_type_t,
+    rd_kafka_consume_batch_queue, rd_kafka_header_get_last, rd_kafka_message_destroy, rd_kafka_message_headers,
+    rd_kafka_message_t, rd_kafka_message_timestamp, rd_kafka_queue_destroy, rd_kafka_queue_forward,
+    rd_kafka_queue_get_partition, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_timestamp_type_t,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 
@@ -32,6 +33,42 @@ pub(super) struct PartitionQueue<C: ConsumerContext + 'static> {
     queue: NonNull<rd_kafka_queue_t>,
     messages: Vec<*mut rd_kafka_message_t>,
     _consumer: Arc<BaseConsumer<C>>,
+}
+
+/// The headers of a record; nothing is done for them until one is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers<'a> {
+    /// The live message that has them; `None` for a record that has none.
+    message: Option<NonNull<rd_kafka_message_t>>,
+    entry: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Headers<'a> {
+    /// Those of a record without any.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { message: None, entry: PhantomData }
+    }
+
+    /// The value of the last header with this name: `None` if there is none, `Some(None)` if it is null.
+    pub(super) fn last(self, name: &CStr) -> Option<Option<&'a [u8]>> {
+        let message = self.message?.as_ptr();
+        let mut list = ptr::null_mut();
+        // SAFETY: the message is live while the entry is (`'a`), and there is a place to write the list to, which stays
+        // the message's own.
+        let found = unsafe { rd_kafka_message_headers(message, &raw mut list) };
+        if found != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        let (mut value, mut length) = (ptr::null::<c_void>(), 0);
+        // SAFETY: a live list, a C string, and places to write pointer and length to.
+        let found = unsafe { rd_kafka_header_get_last(list, name.as_ptr(), &raw mut value, &raw mut length) };
+        if found != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        // SAFETY: librdkafka gives pointer and length of a value that lives as long as the message.
+        Some(unsafe { bytes(value.cast(), length) })
+    }
 }
 
 impl<C: ConsumerContext + 'static> PartitionQueue<C> {
@@ -101,6 +138,7 @@ impl MessageGuard {
             key: unsafe { bytes(message.key.cast(), message.key_len) },
             // SAFETY: as above.
             payload: unsafe { bytes(message.payload.cast(), message.len) },
+            headers: Headers { message: NonNull::new(self.0), entry: PhantomData },
         }
     }
 }

@@ -20,14 +20,16 @@ use super::control::{Control, Phase};
 use super::group::{Group, Offsets, Polled, Rebalance};
 use super::lane::{BatchLimits, Lane};
 use super::watchdog::{Look, Remedy, Watchdog};
-use super::work::Work;
+use super::work::{Needs, Work};
 use crate::halt::{Halt, HaltKind};
+use crate::kafka::trouble::fatal;
 use crate::meter::{RebalanceMeter, WatchdogMeter};
 use crate::model::batch::Projected;
 use crate::mutant::{Mutant, is_planted};
 use crate::pipeline::Pipeline;
 use crate::progress::ledger::{BeginError, Epoch, SinkStart};
 use crate::progress::offset::{Offset, TopicPartition};
+use crate::schema_registry::SchemaRegistry;
 
 /// Longest wait of one poll when no partition had records: the latency that an idle topic adds, and the rate at which
 /// an idle process wakes up.
@@ -51,6 +53,7 @@ const LOOKS: u32 = 20;
 /// The poll thread's state.
 pub struct Reader<G: Group, S> {
     pub(super) group: Arc<G>,
+    pub(super) instance_id: Option<String>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) committer: Arc<Committer<G, S>>,
     pub(super) positions: Positions<S>,
@@ -63,6 +66,11 @@ pub struct Reader<G: Group, S> {
     pub(super) lanes: Vec<Lane<G::Queue>>,
     /// What the group has given to this process, read or not: each of them is taken back by a rebalance.
     pub(super) granted: BTreeSet<TopicPartition>,
+    /// What the records of a topic need, by its name.
+    pub(super) needs: BTreeMap<String, Needs>,
+    pub(super) schemas: Arc<SchemaRegistry>,
+    /// Partitions whose open batch needs a schema that is not there: neither drained nor closed meanwhile.
+    pub(super) unready: BTreeSet<TopicPartition>,
     /// Closed batches whose worker had no room; their partitions are not drained meanwhile.
     pub(super) waiting: BTreeMap<TopicPartition, Work>,
     /// Where the next round begins, so that no partition is always served last.
@@ -129,7 +137,7 @@ impl<G: Group, S: Offsets> Reader<G, S> {
     fn note(&self, error: &KafkaError) {
         match error {
             KafkaError::MessageConsumptionFatal(code) => {
-                self.halt(HaltKind::Failed, format!("kafka client failed for good: {code}; start again"));
+                self.halt(HaltKind::Failed, fatal(*code, self.instance_id.as_deref()));
             }
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
@@ -160,6 +168,8 @@ impl<G: Group, S: Offsets> Reader<G, S> {
         }
         if now.duration_since(self.watched) >= self.stall / LOOKS {
             self.watched = now;
+            // What only holds no record is no reason to complain, and is passed over here when others are too busy.
+            self.skip_recordless();
             self.watch(now);
         }
         moved
@@ -170,11 +180,13 @@ impl<G: Group, S: Offsets> Reader<G, S> {
         let has_room = self.pipeline.memory().has_room();
         let mut at = 0;
         while let Some(lane) = self.lanes.get_mut(at) {
-            let is_waiting = self.waiting.contains_key(&lane.partition);
+            // An open batch that stays open waits for us: for a schema, or for sinks that still write the one before it.
+            let is_waiting = lane.is_open() || self.waiting.contains_key(&lane.partition);
+            let is_read = lane.is_settled && self.pipeline.is_read(&lane.partition);
             let look = Look {
                 next: lane.next(),
                 end: self.group.readable_end(&lane.partition),
-                is_welcome: has_room && lane.is_settled && !is_waiting && !lane.is_full(&self.limits),
+                is_welcome: has_room && is_read && !is_waiting,
             };
             match lane.watchdog.look(now.duration_since(self.began), &look) {
                 None => {}
@@ -210,10 +222,10 @@ impl<G: Group, S: Offsets> Reader<G, S> {
         let held: Vec<_> = self.lanes.iter().map(|lane| (lane.partition.clone(), lane.epoch)).collect();
         self.committer.commit_and_revoke(&held, Ownership::Kept);
         RebalanceMeter::revoked(self.granted.len(), false);
-        for partition in &self.granted {
-            self.control.forget_target(partition);
+        self.pipeline.sweep();
+        for partition in std::mem::take(&mut self.granted) {
+            self.forget(&partition);
         }
-        self.granted.clear();
         self.waiting.clear();
         self.lanes.clear();
         if let Err(error) = self.group.renew() {
@@ -245,6 +257,10 @@ impl<G: Group, S: Offsets> Reader<G, S> {
         if self.waiting.contains_key(&lane.partition) {
             return false;
         }
+        if self.unready.contains(&lane.partition) && !self.is_ready(at) {
+            return false;
+        }
+        let Some(lane) = self.lanes.get_mut(at) else { return false };
         // A start that only this process knows would be decided anew after a crash, and differently.
         lane.is_settled = lane.is_settled
             || self.pipeline.ledger().is_settled(&lane.partition, lane.epoch)
@@ -253,30 +269,44 @@ impl<G: Group, S: Offsets> Reader<G, S> {
             return false;
         }
         let mut moved = false;
-        if self.pipeline.memory().has_room() && !lane.is_full(&self.limits) {
+        // What nobody is fed from is not read: a detached sink has a reader of its own.
+        let may_read = self.pipeline.memory().has_room() && self.pipeline.is_read(&lane.partition);
+        if may_read && !lane.is_full(&self.limits) {
             let filled = lane.fill(self.pipeline.memory(), now);
             moved = filled.entries > 0;
             if let Some(code) = filled.error {
                 self.partition_error(at, code);
             }
         }
-        if self.lanes.get(at).is_some_and(|lane| lane.is_due(&self.limits, now)) {
+        let ledger = self.pipeline.ledger();
+        let is_due = |lane: &Lane<G::Queue>| {
+            lane.is_due(&self.limits, now, |offset| ledger.has_reached(&lane.partition, lane.epoch, offset))
+        };
+        if self.lanes.get(at).is_some_and(is_due) && self.is_ready(at) {
             self.close(at);
             moved = true;
         }
         moved
     }
 
+    /// Whether the schemas that the open batch needs are there. If not, they are being fetched.
+    fn is_ready(&mut self, at: usize) -> bool {
+        let Some(lane) = self.lanes.get(at) else { return true };
+        let (Some(needs), Some(raw)) = (self.needs.get(&*lane.partition.topic), lane.open()) else { return true };
+        let is_ready = self.schemas.is_ready(&lane.partition, needs.framed, raw);
+        if is_ready {
+            self.unready.remove(&lane.partition);
+        } else {
+            self.unready.insert(lane.partition.clone());
+        }
+        is_ready
+    }
+
     fn partition_error(&mut self, at: usize, code: RDKafkaErrorCode) {
         let Some(lane) = self.lanes.get(at) else { return };
         if matches!(code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) {
-            let message = format!(
-                "{}: the log no longer holds offset {}: retention removed it before it was read, or the topic was made \
-                 anew; restore the sinks from a later backup or move their groups' offsets to accept the loss",
-                lane.partition,
-                lane.next()
-            );
-            return self.halt(HaltKind::Policy, message);
+            let halt = self.positions.lost(&lane.partition, lane.next());
+            return self.pipeline.halt().set(halt);
         }
         tracing::warn!(partition = %lane.partition, offset = %lane.next(), %code, "partition reports an error; read again");
         self.seek(at);
@@ -337,15 +367,19 @@ impl<G: Group, S: Offsets> Reader<G, S> {
         moved
     }
 
-    /// Closes all open batches without reading on. Returns whether anything moved.
+    /// Closes all open batches without reading on, but those that cannot be decoded: their spans were not announced, and
+    /// the next start reads them again. Returns whether anything moved.
     fn flush(&mut self) -> bool {
         let moved = self.retry_waiting();
         for at in 0..self.lanes.len() {
-            if self.lanes.get(at).is_some_and(|lane| lane.is_open() && !self.waiting.contains_key(&lane.partition)) {
+            if self.lanes.get(at).is_some_and(|lane| lane.is_open() && !self.waiting.contains_key(&lane.partition))
+                && self.is_ready(at)
+            {
                 self.close(at);
             }
         }
-        if self.waiting.is_empty() && !self.lanes.iter().any(Lane::is_open) {
+        let is_flushed = |lane: &Lane<G::Queue>| !lane.is_open() || self.unready.contains(&lane.partition);
+        if self.waiting.is_empty() && self.lanes.iter().all(is_flushed) {
             self.control.set_flushed();
         }
         moved
@@ -394,19 +428,22 @@ impl<G: Group, S: Offsets> Reader<G, S> {
         let mut places = Vec::with_capacity(assignments.len());
         let now = Instant::now();
         for Assignment { partition, log, mut starts } in assignments {
-            let Some(next) = starts.iter().map(|start| start.durable).min() else { continue };
+            let Some(shared) = self.pipeline.shared_start(&starts) else { continue };
+            let next = shared.next;
             if is_planted(Mutant::RewindOnAssign) {
                 starts.fill(SinkStart { durable: next, committed: Some(next) });
             }
             let Some(queue) = self.group.split(&partition) else { continue };
-            let epoch = self.pipeline.ledger().assign(&partition, next, &starts);
+            let epoch = self.pipeline.ledger().assign_shared(&partition, (next, shared.sinks), &starts);
             self.pipeline.ledger().set_end(&partition, log.high);
             self.control.set_target(&partition, log.high);
             tracing::info!(%partition, offset = %next, end = %log.high, "partition assigned");
             let worker = worker_of(&partition, self.workers.len());
             places.push((partition.clone(), next));
+            let headers = self.needs.get(&*partition.topic).map(|needs| Arc::clone(&needs.headers)).unwrap_or_default();
             let watchdog = Watchdog::new(self.stall, next, now.duration_since(self.began));
-            self.lanes.push(Lane::new((partition, epoch), queue, (next, worker), watchdog));
+            let lane = Lane::new((partition, epoch), queue, (next, worker), watchdog);
+            self.lanes.push(lane.with_headers(headers));
         }
         self.group.assign(&places)?;
         let is_settled = |(partition, _): &(TopicPartition, Offset)| {
@@ -425,7 +462,8 @@ impl<G: Group, S: Offsets> Reader<G, S> {
         let lost = self.group.is_lost();
         RebalanceMeter::revoked(names.len(), lost);
         for at in 0..self.lanes.len() {
-            if self.lanes.get(at).is_some_and(|lane| names.contains(&lane.partition)) {
+            // What cannot be decoded was not announced: whoever gets the partition reads it again.
+            if self.lanes.get(at).is_some_and(|lane| names.contains(&lane.partition)) && self.is_ready(at) {
                 self.close(at);
             }
         }
@@ -442,8 +480,9 @@ impl<G: Group, S: Offsets> Reader<G, S> {
             }
         }
         self.committer.commit_and_revoke(&held, if lost { Ownership::Lost } else { Ownership::Kept });
+        self.pipeline.sweep();
         for partition in names {
-            self.control.forget_target(partition);
+            self.forget(partition);
             tracing::info!(%partition, lost, "partition revoked");
         }
         self.granted.retain(|partition| !names.contains(partition));
@@ -453,6 +492,14 @@ impl<G: Group, S: Offsets> Reader<G, S> {
         // The queues go only now: without its queue an assigned partition would be stuck.
         drop(going);
         result
+    }
+
+    /// A partition is read elsewhere now.
+    fn forget(&mut self, partition: &TopicPartition) {
+        self.control.forget_target(partition);
+        self.group.forget(partition);
+        self.schemas.forget(partition);
+        self.unready.remove(partition);
     }
 
     /// Waits for room at the workers: they never wait for a sink, so there will be room soon.

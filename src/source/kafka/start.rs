@@ -2,13 +2,19 @@
 //!
 //! # Laws
 //! 1. A committed offset wins over `start`; nothing but an operator moves it back.
-//! 2. A range that retention has removed is never jumped over: it is named, and the run stops.
-//! 3. A partition that appeared after the first start is read from its beginning, never from `latest`.
+//! 2. A range that retention has removed is never jumped over: it is named, and the run stops, until an operator gives
+//!    exactly that range up.
+//! 3. A partition that appeared after the first start is read from its beginning, whatever `start` says.
+//! 4. An offset of a topic that was deleted and made anew is no offset of the new one: the run stops.
+//! 5. Offsets that expired are not silently replaced by a first start: what the membership group remembers is taken, and
+//!    where the whole group of a sink is gone an operator decides.
 
 use std::collections::BTreeMap;
 
+use super::loss::AcceptedLoss;
 use crate::progress::ledger::SinkStart;
 use crate::progress::offset::{Offset, TopicPartition};
+use crate::progress::topic_id::TopicId;
 use crate::topology::Start;
 
 /// What there is of a partition's log.
@@ -20,6 +26,15 @@ pub struct LogRange {
     pub high: Offset,
 }
 
+/// What a sink's group has committed for a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The offset.
+    pub offset: Offset,
+    /// The topic that it is of, if the commit says so.
+    pub topic: Option<TopicId>,
+}
+
 /// Everything that decides where a sink starts in one partition.
 #[derive(Clone, Debug)]
 pub struct StartFacts<'a> {
@@ -28,17 +43,97 @@ pub struct StartFacts<'a> {
     /// The sink.
     pub sink: &'a str,
     /// What the sink's group has committed for this partition.
-    pub committed: Option<Offset>,
-    /// Whether the sink's group has committed any other partition of the topic.
+    pub committed: Option<Committed>,
+    /// Whether the sink's group has committed any partition of the topic.
     pub has_history: bool,
+    /// Where the sink stood when the membership group committed this partition last.
+    pub remembered: Option<Offset>,
     /// The topic's `start`.
     pub start: Option<&'a Start>,
     /// The log now.
     pub log: LogRange,
-    /// For `start = TIME`: the first offset at or after it, or the log's end.
+    /// The topic now, if its broker has ids.
+    pub topic: Option<TopicId>,
+    /// For `start = TIME`: the first offset at or after it (less the margin), or the log's end.
     pub at_time: Option<Offset>,
     /// For `start = "sink:NAME"`: what that sink has committed here.
     pub other: Option<Offset>,
+    /// Ranges that the operator has given up.
+    pub accepted: &'a [AcceptedLoss],
+}
+
+/// Where a sink starts, and why there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The start.
+    pub start: SinkStart,
+    /// Its reason.
+    pub why: Why,
+}
+
+/// Why a sink starts where it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its group has committed this offset.
+    Committed,
+    /// Its group's offset is gone; the membership group's metadata has it.
+    Remembered,
+    /// Retention removed offsets from here on, and the operator has given them up.
+    Accepted {
+        /// Where the sink stood.
+        from: Offset,
+    },
+    /// The partition is newer than the sink's first start.
+    AddedLater,
+    /// `start = "earliest"`.
+    Earliest,
+    /// `start = "latest"`.
+    Latest,
+    /// `start = TIME`, and there are records at or after it.
+    Time,
+    /// `start = TIME`, and all records are older.
+    TimePassed,
+    /// `start` names this partition's offset.
+    Offsets,
+    /// `start` names offsets, but none for this partition.
+    OffsetsNotNamed,
+    /// `start = "sink:NAME"`.
+    Sink,
+}
+
+impl Why {
+    /// For logs and people.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::Remembered => "remembered by the membership group",
+            Self::Accepted { .. } => "accepted loss",
+            Self::AddedLater => "partition added later: its beginning",
+            Self::Earliest => "earliest",
+            Self::Latest => "latest",
+            Self::Time => "first record at the time",
+            Self::TimePassed => "the end now: all records are older than the time",
+            Self::Offsets => "offset named by start",
+            Self::OffsetsNotNamed => "earliest: start names other partitions",
+            Self::Sink => "committed offset of the other sink",
+        }
+    }
+
+    /// Whether this is a first start, which the topology decided and nobody has committed yet.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        match self {
+            Self::Committed | Self::Remembered | Self::Accepted { .. } | Self::AddedLater => false,
+            Self::Earliest
+            | Self::Latest
+            | Self::Time
+            | Self::TimePassed
+            | Self::Offsets
+            | Self::OffsetsNotNamed
+            | Self::Sink => true,
+        }
+    }
 }
 
 /// Why a sink cannot start.
@@ -65,10 +160,23 @@ pub enum StartError {
         /// The partition.
         partition: TopicPartition,
     },
+    /// `start` names an offset that the log does not reach.
+    #[error("sink {sink}: `start` says offset {at} of {partition}, but the log ends at {end}; mend `start`")]
+    PastEnd {
+        /// The sink.
+        sink: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// What `start` says.
+        at: Offset,
+        /// The end of the log.
+        end: Offset,
+    },
     /// Retention removed what the sink had not read yet.
     #[error(
         "{partition}: offsets {from}..{to} were removed by retention before sink {sink} had read them; \
-         restore the sink from a backup taken after offset {to}, or move its group's offset to {to} to accept the loss"
+         restore the sink from a backup taken after offset {to}, or go on without them: \
+         --accept-loss {}/{}={from}..{to}", partition.topic, partition.partition
     )]
     Lost {
         /// The sink.
@@ -80,10 +188,10 @@ pub enum StartError {
         /// Behind the last lost offset.
         to: Offset,
     },
-    /// The log is shorter than what was read: the topic was made anew.
+    /// The log is shorter than what was read: it was truncated, or the topic was made anew.
     #[error(
         "{partition}: sink {sink} stands at offset {at}, but the log ends at {end}; the topic was made anew or \
-         truncated: reset the offsets of the sink's group before starting again"
+         truncated: see `halcyon offsets show`, then `halcyon offsets reset --sink {sink} --topic {}`", partition.topic
     )]
     Beyond {
         /// The sink.
@@ -95,6 +203,38 @@ pub enum StartError {
         /// The end of the log.
         end: Offset,
     },
+    /// The topic of the committed offset is gone; another one has its name.
+    #[error(
+        "{partition}: topic {} was deleted and made anew (its id was {was}, now it is {is}), so offset {at} of sink \
+         {sink} says nothing about it; `halcyon offsets reset --sink {sink} --topic {}` starts the sink anew",
+        partition.topic, partition.topic
+    )]
+    Recreated {
+        /// The sink.
+        sink: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// Where the sink stood in the old topic.
+        at: Offset,
+        /// The old topic.
+        was: TopicId,
+        /// The new one.
+        is: TopicId,
+    },
+    /// The sink's group has nothing of the topic, but the membership group remembers the sink.
+    #[error(
+        "{partition}: the group of sink {sink} has no offsets of this topic any more (expired or deleted), but it stood at \
+         {at}; go on there with `halcyon offsets set --sink {sink} --topic {} --to remembered`, or start anew with \
+         `halcyon offsets reset --sink {sink} --topic {}`", partition.topic, partition.topic
+    )]
+    Expired {
+        /// The sink.
+        sink: String,
+        /// The partition.
+        partition: TopicPartition,
+        /// Where it stood.
+        at: Offset,
+    },
 }
 
 impl StartError {
@@ -102,8 +242,8 @@ impl StartError {
     #[must_use]
     pub fn is_policy(&self) -> bool {
         match self {
-            Self::Lost { .. } | Self::Beyond { .. } => true,
-            Self::NoStart { .. } | Self::OtherUnknown { .. } => false,
+            Self::Lost { .. } | Self::Beyond { .. } | Self::Recreated { .. } | Self::Expired { .. } => true,
+            Self::NoStart { .. } | Self::OtherUnknown { .. } | Self::PastEnd { .. } => false,
         }
     }
 }
@@ -112,116 +252,75 @@ impl StartError {
 ///
 /// # Errors
 /// [`StartError`], whose sentence is for the operator.
-pub fn resolve(facts: &StartFacts<'_>) -> Result<SinkStart, StartError> {
+pub fn resolve(facts: &StartFacts<'_>) -> Result<Decision, StartError> {
     let (sink, partition) = (facts.sink.to_owned(), facts.partition.clone());
-    let durable = match facts.committed {
-        Some(committed) => committed,
-        None => first_start(facts)?,
+    let (durable, why) = match (facts.committed, facts.remembered) {
+        (Some(committed), _) => (committed_here(&committed, facts)?, Why::Committed),
+        (None, Some(at)) if facts.has_history => (at, Why::Remembered),
+        (None, Some(at)) => return Err(StartError::Expired { sink, partition, at }),
+        (None, None) if facts.has_history => (facts.log.low, Why::AddedLater),
+        (None, None) => first_start(facts)?,
     };
+    let committed = facts.committed.map(|committed| committed.offset);
     if durable < facts.log.low {
-        return Err(StartError::Lost { sink, partition, from: durable, to: facts.log.low });
+        let (from, to) = (durable, facts.log.low);
+        return if facts.accepted.iter().any(|accepted| accepted.covers(facts.partition, from, to)) {
+            Ok(Decision { start: SinkStart { durable: to, committed }, why: Why::Accepted { from } })
+        } else {
+            Err(StartError::Lost { sink, partition, from, to })
+        };
     }
     if durable > facts.log.high {
-        return Err(StartError::Beyond { sink, partition, at: durable, end: facts.log.high });
+        let (at, end) = (durable, facts.log.high);
+        return Err(match why {
+            Why::Offsets => StartError::PastEnd { sink, partition, at, end },
+            _ => StartError::Beyond { sink, partition, at, end },
+        });
     }
-    Ok(SinkStart { durable, committed: facts.committed })
+    Ok(Decision { start: SinkStart { durable, committed }, why })
 }
 
-fn first_start(facts: &StartFacts<'_>) -> Result<Offset, StartError> {
+/// The committed offset, if it is of the topic that there is now.
+fn committed_here(committed: &Committed, facts: &StartFacts<'_>) -> Result<Offset, StartError> {
+    match (committed.topic, facts.topic) {
+        (Some(was), Some(is)) if was != is => Err(StartError::Recreated {
+            sink: facts.sink.to_owned(),
+            partition: facts.partition.clone(),
+            at: committed.offset,
+            was,
+            is,
+        }),
+        _ => Ok(committed.offset),
+    }
+}
+
+/// What the topology says, as if the sink had never been there.
+///
+/// # Errors
+/// [`StartError::NoStart`], [`StartError::OtherUnknown`].
+pub fn first_start(facts: &StartFacts<'_>) -> Result<(Offset, Why), StartError> {
     let (sink, partition) = (facts.sink.to_owned(), facts.partition.clone());
     let Some(start) = facts.start else { return Err(StartError::NoStart { sink, partition }) };
     Ok(match start {
-        Start::Earliest => facts.log.low,
-        Start::Latest if facts.has_history => facts.log.low,
-        Start::Latest => facts.log.high,
-        Start::Time(_) => facts.at_time.unwrap_or(facts.log.high).max(facts.log.low),
+        Start::Earliest => (facts.log.low, Why::Earliest),
+        Start::Latest => (facts.log.high, Why::Latest),
+        Start::Time(_) => match facts.at_time {
+            // The end now, not whenever the partition is read first: what comes meanwhile is not lost.
+            None => (facts.log.high, Why::TimePassed),
+            Some(at) => (at.clamp(facts.log.low, facts.log.high.max(facts.log.low)), Why::Time),
+        },
         Start::Offsets(offsets) => named(offsets, facts),
         Start::Sink(other) => {
-            facts.other.ok_or_else(|| StartError::OtherUnknown { sink, other: other.clone(), partition })?
+            let at = facts.other.ok_or_else(|| StartError::OtherUnknown { sink, other: other.clone(), partition })?;
+            (at, Why::Sink)
         }
     })
 }
 
-fn named(offsets: &BTreeMap<i32, i64>, facts: &StartFacts<'_>) -> Offset {
-    offsets.get(&facts.partition.partition).map_or(facts.log.low, |offset| Offset(*offset))
+fn named(offsets: &BTreeMap<i32, i64>, facts: &StartFacts<'_>) -> (Offset, Why) {
+    let named = offsets.get(&facts.partition.partition);
+    named.map_or((facts.log.low, Why::OffsetsNotNamed), |offset| (Offset(*offset), Why::Offsets))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    fn partition() -> TopicPartition {
-        TopicPartition { topic: Arc::from("chat.messages"), partition: 3 }
-    }
-
-    fn facts<'a>(partition: &'a TopicPartition, start: Option<&'a Start>) -> StartFacts<'a> {
-        StartFacts {
-            partition,
-            sink: "green",
-            committed: None,
-            has_history: false,
-            start,
-            log: LogRange { low: Offset(100), high: Offset(200) },
-            at_time: None,
-            other: None,
-        }
-    }
-
-    fn durable(facts: &StartFacts<'_>) -> i64 {
-        resolve(facts).expect("a start").durable.0
-    }
-
-    #[test]
-    fn a_committed_offset_wins_over_start() {
-        let partition = partition();
-        let facts = StartFacts { committed: Some(Offset(150)), ..facts(&partition, Some(&Start::Earliest)) };
-        assert_eq!(resolve(&facts), Ok(SinkStart { durable: Offset(150), committed: Some(Offset(150)) }));
-    }
-
-    #[test]
-    fn every_form_of_start_is_obeyed() {
-        let partition = partition();
-        assert_eq!(durable(&facts(&partition, Some(&Start::Earliest))), 100);
-        assert_eq!(durable(&facts(&partition, Some(&Start::Latest))), 200);
-        assert_eq!(
-            durable(&StartFacts { at_time: Some(Offset(130)), ..facts(&partition, Some(&Start::Time(0))) }),
-            130
-        );
-        assert_eq!(durable(&facts(&partition, Some(&Start::Offsets([(3, 120)].into())))), 120);
-        assert_eq!(durable(&facts(&partition, Some(&Start::Offsets([(4, 120)].into())))), 100);
-        let start = Start::Sink("blue".to_owned());
-        assert_eq!(durable(&StartFacts { other: Some(Offset(170)), ..facts(&partition, Some(&start)) }), 170);
-    }
-
-    #[test]
-    fn a_partition_added_later_starts_at_its_beginning() {
-        let partition = partition();
-        assert_eq!(durable(&StartFacts { has_history: true, ..facts(&partition, Some(&Start::Latest)) }), 100);
-    }
-
-    #[test]
-    fn a_first_start_without_start_is_refused() {
-        let partition = partition();
-        let error = resolve(&facts(&partition, None)).expect_err("no start");
-        assert!(!error.is_policy());
-        assert!(error.to_string().contains("chat.messages[3]"), "{error}");
-    }
-
-    #[test]
-    fn a_range_removed_by_retention_is_named() {
-        let partition = partition();
-        let error = resolve(&StartFacts { committed: Some(Offset(40)), ..facts(&partition, None) }).expect_err("lost");
-        assert!(error.is_policy());
-        assert!(error.to_string().starts_with("chat.messages[3]: offsets 40..100 were removed"), "{error}");
-    }
-
-    #[test]
-    fn a_log_that_became_shorter_is_refused() {
-        let partition = partition();
-        let error =
-            resolve(&StartFacts { committed: Some(Offset(201)), ..facts(&partition, None) }).expect_err("beyond");
-        assert!(error.is_policy());
-    }
-}
+mod tests;

@@ -1,12 +1,14 @@
 //! The CPU pool: decode, project, fold and encode, one thread for each worker, in order within a partition.
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::time::Instant;
 
+use crate::decode::schemas::Framed;
 use crate::halt::{Halt, HaltKind};
 use crate::memory::Charge;
 use crate::meter::TopicMeter;
@@ -14,7 +16,6 @@ use crate::model::batch::RawBatch;
 use crate::pipeline::Pipeline;
 use crate::progress::ledger::Ticket;
 use crate::project::Lane;
-use crate::topology::Topology;
 
 /// Closed batches that may wait for one worker. What they hold is charged to the memory budget; a short queue keeps the
 /// worker busy while the reader serves other partitions.
@@ -27,18 +28,23 @@ pub(super) struct Work {
     pub(super) charge: Charge,
 }
 
-/// The lanes of a topology, by Kafka's topic name.
-///
-/// # Errors
-/// What [`Lane::new`] says about the topology.
-pub(super) fn lanes(topology: &Topology) -> Result<BTreeMap<String, Lane>, crate::project::LaneError> {
-    let mut lanes = BTreeMap::new();
-    for (id, topic) in &topology.topics {
-        if topology.models.values().any(|model| model.topic == *id) {
-            lanes.insert(topic.name.clone(), Lane::new(topology, id)?);
-        }
-    }
-    Ok(lanes)
+/// What the records of a topic need beside their keys and payloads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Needs {
+    /// Names of headers, by number.
+    pub(super) headers: Arc<[CString]>,
+    /// Which parts begin with the id of a schema.
+    pub(super) framed: Framed,
+}
+
+/// What the lanes need, by Kafka's topic name.
+pub(super) fn needs(lanes: &BTreeMap<String, Lane>) -> BTreeMap<String, Needs> {
+    let of = |lane: &Lane| {
+        // Names with a NUL are refused when the topology is loaded.
+        let headers = lane.headers().iter().filter_map(|name| CString::new(name.as_str()).ok());
+        Needs { headers: headers.collect(), framed: lane.framed() }
+    };
+    lanes.iter().map(|(topic, lane)| (topic.clone(), of(lane))).collect()
 }
 
 /// The way to each worker, and the workers.

@@ -174,7 +174,7 @@ fn each_mistake_says_what_and_where() {
         (key, r#"{column = "id", as = "utf8", delimiter = "ab"}"#, "11:49: a delimiter is one ASCII character"),
         ("key = [", r#"key = [{salt = "x", buckets = 300}, "#, "11:31: `model.m.key[0].buckets` must be 1 to 256, but is 300"),
         ("key = [", r#"key = [{salt = "x", buckets = 3}, "#, "11:16: the type of `x` is not stated anywhere"),
-        (version, "{}", "12:1: `model.m.version` must say one of `column`, `time` and `kafka`, but says 0"),
+        (version, "{}", "12:1: `model.m.version` must say one of `column`, `coalesce`, `time` and `kafka`, but says 0"),
         (version, r#"{column = "a"}"#, "12:11: the version is made of `a`, which is utf8"),
         (version, r#"{kafka = "ofset"}"#, "12:20: `model.m.version.kafka` has no value `ofset`"),
         (version, r#"{column = "v", sequence = "s"}"#, "12:26: `model.m.version.sequence` is only for a version by `time`"),

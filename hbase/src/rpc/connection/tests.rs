@@ -1,10 +1,13 @@
 //! Connections against peers that misbehave, on streams in memory and, where time is the claim, on paused time.
 
-use bytes::{Buf, BufMut};
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use std::io;
 
+use bytes::{Buf, BufMut, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use super::reader::REASON_PATIENCE;
 use super::*;
-use crate::wire::frame::{Request, failure, response};
+use crate::wire::frame::{FATAL_CALL_ID, Request, failure, response};
 use crate::wire::message::{Empty, ExceptionResponse, GetClusterIdResponse};
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -115,6 +115,7 @@ pub(crate) async fn a_renewed_scanner_goes_on_where_it_was(client: Client, table
         let mut found = Vec::new();
         let mut renewed = 0;
         while let Some(row) = scanner.next_row().await.expect("a row") {
+            let row = row.to_cells();
             found.push(row);
             if found.len() % 50 == 7 {
                 renewed += u32::from(scanner.renew().await.expect("a scanner"));
@@ -131,6 +132,7 @@ pub(crate) async fn many_regions_are_scanned_at_once(client: Client, table: Tabl
         let mut scanner = client.scan_regions(&table, scan, options);
         let mut found = Vec::new();
         while let Some(row) = scanner.next_row().await.expect("a row") {
+            let row = row.to_cells();
             found.push(row);
         }
         keys(&found)
