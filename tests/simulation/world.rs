@@ -602,6 +602,12 @@ impl World {
             if halt.kind == HaltKind::Policy && self.plan.faults.retention > 0 && !self.is_calm.get() {
                 return self.kill(process);
             }
+            // Brokers that fail, asked by a process that sleeps between its tries, use up its patience: it says so, and is
+            // started again. Those that answer never do.
+            let has_given_up = halt.message.starts_with("the sinks' offsets cannot be read");
+            if has_given_up && self.plan.faults.broker_error > 0 && !self.is_calm.get() {
+                return self.kill(process);
+            }
             return self.fail(format!("{}: halted: {}", process.shell, halt.message));
         }
         for view in process.pipeline.ledger().view() {
