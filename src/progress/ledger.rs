@@ -298,8 +298,7 @@ impl Ledger {
     pub fn complete(&self, ticket: &Ticket, sink: usize, last_ms: Option<i64>) {
         let mut state = self.lock();
         let Some(held) = state.partitions.get_mut(&ticket.partition) else { return };
-        let counts = |progress: &&mut SinkProgress| progress.counts(ticket) || is_planted(Mutant::LateAckCounts);
-        let Some(progress) = held.sinks.get_mut(sink).filter(counts) else { return };
+        let Some(progress) = held.sinks.get_mut(sink).filter(|progress| progress.counts(ticket)) else { return };
         if progress.tracker.complete(ticket.span.start()).is_some() {
             progress.durable_ms = last_ms.or(progress.durable_ms);
             drop(state);
@@ -463,7 +462,7 @@ impl Partition {
 
 impl SinkProgress {
     fn counts(&self, ticket: &Ticket) -> bool {
-        self.feed.counts(ticket.epoch, ticket.span.start())
+        self.feed.counts(ticket.epoch, ticket.span.start()) || is_planted(Mutant::LateAckCounts)
     }
 
     fn view(&self) -> SinkView {

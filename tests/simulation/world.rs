@@ -51,6 +51,7 @@ pub(super) struct Shell {
     incarnation: u64,
     is_running: Arc<AtomicBool>,
     paused_until: Cell<Duration>,
+    is_waking: Cell<bool>,
     pub(super) client: Cell<usize>,
     pub(super) is_committing: Cell<bool>,
     pub(super) runtime: Runtime,
@@ -384,6 +385,12 @@ impl World {
         match self.process(slot) {
             Some(process) if self.is_paused(&process.shell) => {}
             Some(process) => {
+                // Whoever is woken may go on anywhere: what was acknowledged meanwhile may be committed before the poll
+                // thread learns what else has happened.
+                if process.shell.is_waking.take() && self.depth.get() < DEPTH_MAX && self.below(2) == 0 {
+                    self.drive(&process.shell);
+                    self.commit(&process);
+                }
                 what(self, &process);
                 self.check(&process);
             }
@@ -404,6 +411,7 @@ impl World {
             incarnation: self.incarnations.get(),
             is_running: Arc::new(AtomicBool::new(true)),
             paused_until: Cell::default(),
+            is_waking: Cell::default(),
             client: Cell::new(client),
             is_committing: Cell::new(false),
             clock: Cell::new(self.now()),
@@ -866,6 +874,7 @@ impl World {
     pub(super) fn pause(&self, shell: &Shell) {
         if !self.is_calm.get() {
             self.trace(|| format!("{shell}: paused"));
+            shell.is_waking.set(true);
             shell.paused_until.set(self.now() + Duration::from_millis(self.between(100, 25_000) as u64));
         }
     }
