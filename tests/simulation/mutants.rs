@@ -11,7 +11,7 @@ use halcyon::topology::Topology;
 use super::{run, topology};
 
 /// Seeds that a defect may survive.
-const SEEDS_MAX: u64 = 3000;
+const SEEDS_MAX: u64 = 10_000;
 
 /// The first seed that catches the defect, and what it says.
 fn caught(mutant: Mutant, topology: &Rc<Topology>) -> Option<(u64, String)> {
