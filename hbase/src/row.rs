@@ -123,10 +123,13 @@ mod tests {
         let row = Row::of_measured(block.freeze()).expect("cells");
         assert_eq!(row.key(), b"r1");
         assert_eq!(row.to_cells(), cells);
-        let borrowed: Vec<_> = row.cells().map(|cell| (cell.row, cell.qualifier, cell.timestamp, cell.value)).collect();
-        let expected: [(&[u8], &[u8], i64, &[u8]); 3] =
-            [(b"r1", b"a", 7, b"1"), (b"r1", b"", 7, b""), (b"r1", b"c", 7, b"33")];
-        assert_eq!(borrowed, expected);
+        let same = |(borrowed, owned): (CellRef<'_>, &Cell)| {
+            assert_eq!((borrowed.row, borrowed.family), (&owned.row[..], &owned.family[..]));
+            assert_eq!((borrowed.qualifier, borrowed.value), (&owned.qualifier[..], &owned.value[..]));
+            assert_eq!((borrowed.timestamp, borrowed.kind), (owned.timestamp, owned.kind));
+        };
+        row.cells().zip(&cells).for_each(same);
+        assert_eq!(row.cells().count(), cells.len());
     }
 
     #[test]

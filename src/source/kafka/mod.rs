@@ -510,6 +510,8 @@ fn waited(error: SourceError, waited: Duration) -> SourceError {
 fn group_config(topology: &Topology, settings: &ReadSettings, partitions: u64) -> Result<ClientConfig, SourceError> {
     let role = Role::Group { group: &topology.name, instance_id: settings.instance_id.as_deref() };
     let mut config = client_config(&topology.kafka, &role).map_err(SourceError::Config)?;
-    Prefetch::within(settings.prefetch_bytes, partitions).set(&mut config);
+    for (property, value) in Prefetch::within(settings.prefetch_bytes, partitions).properties() {
+        config.set(property, value.to_string());
+    }
     Ok(config)
 }

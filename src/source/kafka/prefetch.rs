@@ -4,8 +4,6 @@
 //! record lies in until the last record of the set is taken; a limit is looked at before a fetch, so one fetch of a
 //! partition comes on top of it. Each of the three gets a part of the share.
 
-use rdkafka::ClientConfig;
-
 /// What librdkafka holds for a record beside its payload (`rd_kafka_op_t` and the allocator's own).
 const RECORD_BYTES: u64 = 256;
 /// Bytes of a fetched set become several times as many when it is decompressed.
@@ -46,11 +44,14 @@ impl Prefetch {
         }
     }
 
-    pub(super) fn set(self, config: &mut ClientConfig) {
-        config.set("queued.max.messages.kbytes", self.queued_kbytes.to_string());
-        config.set("queued.min.messages", self.queued_records.to_string());
-        config.set("fetch.message.max.bytes", self.partition_fetch_bytes.to_string());
-        config.set("fetch.max.bytes", self.fetch_bytes.to_string());
+    /// The properties of a client that keep it so.
+    pub(super) fn properties(self) -> [(&'static str, u64); 4] {
+        [
+            ("queued.max.messages.kbytes", self.queued_kbytes),
+            ("queued.min.messages", self.queued_records),
+            ("fetch.message.max.bytes", self.partition_fetch_bytes),
+            ("fetch.max.bytes", self.fetch_bytes),
+        ]
     }
 }
 

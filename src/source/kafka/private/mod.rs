@@ -27,6 +27,7 @@ use rdkafka::{Message, Offset as KafkaOffset, TopicPartitionList};
 use self::buffer::Buffer;
 use super::group::{Entry, Queue};
 use super::lane::BatchLimits;
+use super::prefetch::Prefetch;
 use super::queue::PartitionQueue;
 use super::work::Needs;
 use crate::error_chain::chain;
@@ -114,18 +115,13 @@ impl PrivateReaders for Readers {
 
 impl Readers {
     fn consumer(&self, sink: &str) -> Result<BaseConsumer, String> {
-        const FETCH_BYTES_MIN: u64 = 1 << 20;
-        const FETCH_BYTES_MAX: u64 = 4 << 20;
-        const KBYTES_MIN: u64 = 64;
         let group = super::sink_group(&self.topology, sink);
         let role = Role::Offsets { group: &group };
         let mut config = client_config(&self.topology.kafka, &role).map_err(|error| error.to_string())?;
         let partitions = self.pipeline.ledger().view().len().max(1) as u64;
-        let kbytes = (self.prefetch_bytes / partitions / 1024).max(KBYTES_MIN);
-        let fetch = (self.prefetch_bytes / 2).clamp(FETCH_BYTES_MIN, FETCH_BYTES_MAX);
-        config.set("queued.max.messages.kbytes", kbytes.to_string());
-        config.set("queued.min.messages", "1000000");
-        config.set("fetch.max.bytes", fetch.to_string());
+        for (property, value) in Prefetch::within(self.prefetch_bytes, partitions).properties() {
+            config.set(property, value.to_string());
+        }
         config.set("fetch.queue.backoff.ms", "10");
         config.set("fetch.wait.max.ms", "50");
         config.create().map_err(|error| format!("create a kafka client: {error}"))
