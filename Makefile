@@ -7,7 +7,7 @@ STACK   := docker/stack/stack
 # TLS toward Kafka needs OpenSSL: the system's, or one built from source (needs perl).
 FEATURES := $(shell (pkg-config --exists openssl 2>/dev/null || test -e /usr/include/openssl/ssl.h) && echo "" || echo "--no-default-features --features ssl-vendored")
 
-.PHONY: help demo test check stack stack-stop matrix bench bench-client bench-frozen soak fuzz deny
+.PHONY: help demo test check simulate stack stack-stop matrix bench bench-client bench-frozen soak fuzz deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ test: ## everything: format, lints, all tests, the real servers started and stop
 check: ## format and lints only
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets $(FEATURES) -- -D warnings
+
+simulate: ## the engine in simulated worlds, one for each seed, on all cores (SEEDS=1000000, FIRST=n; SEED=n replays one)
+	@$(if $(SEED),SIM_SEED=$(SEED)) SIM_SEEDS=$(or $(SEEDS),100000) SIM_FIRST=$(or $(FIRST),0) cargo test --locked $(FEATURES) --test tests simulation::seeds -- --nocapture
 
 stack: ## a real Kafka and two real HBase clusters on loopback (STACK_ARGS="--green 2.5.13-hadoop3")
 	@$(STACK) up $(STACK_ARGS)

@@ -25,3 +25,15 @@ pub fn fenced(current: Option<u64>, claimed: u64) -> bool {
 pub fn group_is_minimum(group: Offset, sinks: &[Offset]) -> bool {
     sinks.iter().all(|sink| group <= *sink)
 }
+
+/// Records are read only once the start of every sink is committed: after a crash it must be found, not decided anew.
+#[must_use]
+pub fn start_is_committed(committed: &[Option<Offset>]) -> bool {
+    committed.iter().all(Option::is_some)
+}
+
+/// What one writer makes durable of one key comes in the order of the log.
+#[must_use]
+pub fn in_order(last: Option<Offset>, next: Offset) -> bool {
+    last.is_none_or(|last| last <= next)
+}

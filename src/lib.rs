@@ -26,6 +26,7 @@ pub mod meter;
 pub mod metrics;
 pub mod model;
 pub mod monitor;
+pub mod mutant;
 pub mod pipeline;
 pub mod progress;
 pub mod project;

@@ -226,3 +226,19 @@ impl RebalanceMeter {
         gauge!(name::PARTITIONS_ASSIGNED).decrement(partitions as f64);
     }
 }
+
+/// Partitions that stood still.
+#[derive(Debug)]
+pub struct WatchdogMeter;
+
+impl WatchdogMeter {
+    /// A partition was taken anew.
+    pub fn partition() {
+        counter!(name::WATCHDOG_TOTAL, "kind" => "partition").increment(1);
+    }
+
+    /// The client was replaced.
+    pub fn client() {
+        counter!(name::WATCHDOG_TOTAL, "kind" => "client").increment(1);
+    }
+}

@@ -75,6 +75,8 @@ pub const COMMIT_FAILURES_TOTAL: &str = "halcyon_commit_failures_total";
 pub const REBALANCES_TOTAL: &str = "halcyon_rebalances_total";
 /// Partitions that this process holds.
 pub const PARTITIONS_ASSIGNED: &str = "halcyon_partitions_assigned";
+/// Partitions that stood still and were taken anew, or cost their client its place, by kind (partition, client).
+pub const WATCHDOG_TOTAL: &str = "halcyon_watchdog_total";
 /// The budget of data in flight.
 pub const MEMORY_BUDGET_BYTES: &str = "halcyon_memory_budget_bytes";
 /// Data in flight.
@@ -136,6 +138,10 @@ fn describe() {
     describe_counter!(COMMIT_FAILURES_TOTAL, "commits refused");
     describe_counter!(REBALANCES_TOTAL, "rebalances");
     describe_gauge!(PARTITIONS_ASSIGNED, "partitions held");
+    describe_counter!(
+        WATCHDOG_TOTAL,
+        "partitions that stood still and were taken anew, or cost their client its place"
+    );
     describe_gauge!(MEMORY_BUDGET_BYTES, "budget of data in flight");
     describe_gauge!(MEMORY_USED_BYTES, "data in flight");
 }

@@ -25,6 +25,7 @@ use crate::halt::HaltCell;
 use crate::memory::{Charge, Memory};
 use crate::meter::TopicMeter;
 use crate::model::batch::{BadRecord, Counts, Projected, RawBatch};
+use crate::mutant::{Mutant, is_planted};
 use crate::progress::ledger::{Ledger, SinkSet, SinkStart, Ticket};
 use crate::progress::offset::TopicPartition;
 use crate::sink::worker::{SinkState, SinkWorker};
@@ -238,7 +239,9 @@ impl Pipeline {
     fn hand_out(self: &Arc<Self>, ticket: Ticket, raw: &RawBatch, (projected, mut charge): (Projected, Charge)) {
         self.office.charge(projected.counts.events, projected.bad.len() as u64);
         if !projected.bad.is_empty() {
-            self.ledger.add_part(&ticket);
+            if !is_planted(Mutant::DeadLettersNotAwaited) {
+                self.ledger.add_part(&ticket);
+            }
             self.store_bad(&ticket, raw, &projected.bad);
         }
         let last_ms = raw.records.last().map(|record| record.timestamp_ms).filter(|ms| *ms >= 0);

@@ -6,5 +6,6 @@ mod contract;
 mod real;
 mod real_kafka;
 mod scenario;
+mod simulation;
 mod support;
 mod tidy;

@@ -96,10 +96,13 @@ fn what_decides_is_pure() {
             &impure,
             &[
                 "src/source/kafka/assign.rs",
+                "src/source/kafka/client.rs",
                 "src/source/kafka/commit.rs",
                 "src/source/kafka/context.rs",
                 "src/source/kafka/control.rs",
+                "src/source/kafka/group.rs",
                 "src/source/kafka/lane.rs",
+                "src/source/kafka/member.rs",
                 "src/source/kafka/mod.rs",
                 "src/source/kafka/offsets.rs",
                 "src/source/kafka/private/mod.rs",

@@ -10,6 +10,7 @@
 
 mod budget;
 mod file;
+mod foreign;
 mod headers;
 pub mod letters;
 mod line;
@@ -27,6 +28,7 @@ use rdkafka::error::KafkaError;
 
 pub use self::budget::{Budget, Verdict};
 use self::file::FileStore;
+pub use self::foreign::{LetterFuture, LetterStore};
 pub use self::line::hex;
 pub use self::mark::{LetterId, Mark, Sinks};
 pub use self::office::{Kept, Office};
@@ -208,6 +210,8 @@ pub enum DeadLetters {
     File(FileStore),
     /// A Kafka topic.
     Topic(TopicStore),
+    /// A store that is not ours.
+    Foreign(Arc<dyn LetterStore>),
 }
 
 impl DeadLetters {
@@ -238,6 +242,7 @@ impl DeadLetters {
             }),
             (Self::File(file), Some(_)) => file.store(letters).await,
             (Self::Topic(topic), Some(_)) => topic.store(letters).await,
+            (Self::Foreign(store), Some(_)) => store.store(letters).await,
         }
     }
 
@@ -251,6 +256,7 @@ impl DeadLetters {
             (Self::Halt, false) => Err(DeadLetterError::NoStore),
             (Self::File(file), false) => file.mark(marks).await,
             (Self::Topic(topic), false) => topic.mark(marks).await,
+            (Self::Foreign(store), false) => store.mark(marks).await,
         }
     }
 }

@@ -15,7 +15,8 @@ use tokio::sync::Notify;
 use super::feed::Feed;
 use super::offset::{Offset, Span, TopicPartition};
 use super::tracker::{Begun, GapError, Tracker};
-use crate::invariant::{fenced, group_is_minimum, no_gap, no_rewind};
+use crate::invariant::{fenced, group_is_minimum, no_gap, no_rewind, start_is_committed};
+use crate::mutant::{Mutant, is_planted};
 
 /// Offsets of a group without members expire seven days after their own last commit
 /// (`offsets.retention.minutes`), also while the job runs: unchanged ones are committed again this often.
@@ -305,6 +306,15 @@ impl Ledger {
         }
     }
 
+    /// Whether the start of every sink is committed: only then does the next process find the same.
+    #[must_use]
+    pub fn is_settled(&self, partition: &TopicPartition, epoch: Epoch) -> bool {
+        let mut state = self.lock();
+        let Some(held) = state.held(partition, epoch) else { return false };
+        let committed: Vec<_> = held.sinks.iter().map(|sink| sink.committed).collect();
+        start_is_committed(&committed)
+    }
+
     /// Whether the epoch still holds the partition.
     #[must_use]
     pub fn holds(&self, partition: &TopicPartition, epoch: Epoch) -> bool {
@@ -442,8 +452,9 @@ impl Partition {
             |sink: &&SinkProgress| sink.feed.is_shared() && Some(sink.tracker.durable()) >= self.group_committed;
         let durable: Vec<Offset> = self.sinks.iter().filter(counted).map(|sink| sink.tracker.durable()).collect();
         let all = || self.sinks.iter().map(|sink| sink.tracker.durable()).min();
-        let group = durable.iter().min().copied().or(self.group_committed).or_else(all)?;
-        debug_assert!(group_is_minimum(group, &durable));
+        let least = if is_planted(Mutant::CommitMaximum) { durable.iter().max() } else { durable.iter().min() };
+        let group = least.copied().or(self.group_committed).or_else(all)?;
+        assert!(group_is_minimum(group, &durable), "the group would be ahead of a sink");
         debug_assert!(no_rewind(self.group_committed, group));
         Some(group)
     }
@@ -451,7 +462,7 @@ impl Partition {
 
 impl SinkProgress {
     fn counts(&self, ticket: &Ticket) -> bool {
-        self.feed.counts(ticket.epoch, ticket.span.start())
+        self.feed.counts(ticket.epoch, ticket.span.start()) || is_planted(Mutant::LateAckCounts)
     }
 
     fn view(&self) -> SinkView {

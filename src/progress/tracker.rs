@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 
 use super::offset::{Offset, Span};
+use crate::mutant::{Mutant, is_planted};
 
 /// What one sink still owes of one partition.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ impl Tracker {
     /// The offset below which everything is durable.
     #[must_use]
     pub fn durable(&self) -> Offset {
-        self.durable
+        if is_planted(Mutant::CommitBeforeAck) { self.next.max(self.durable) } else { self.durable }
     }
 
     /// Where the next span must start.
@@ -81,7 +82,8 @@ impl Tracker {
             return Err(GapError { expected: self.next, found: span.start() });
         }
         self.next = span.end();
-        if span.end() <= self.durable {
+        let is_over_barrier = is_planted(Mutant::BarrierOffByOne) && span.start() < self.durable;
+        if span.end() <= self.durable || is_over_barrier {
             return Ok(Begun::AlreadyDurable);
         }
         self.open.push_back(Open { span, parts: 1 });
@@ -101,10 +103,15 @@ impl Tracker {
     pub fn complete(&mut self, start: Offset) -> Option<Offset> {
         let open = self.find(start)?;
         open.parts = open.parts.saturating_sub(1);
+        let done_to = if open.parts == 0 { open.span.end() } else { Offset(0) };
         let before = self.durable;
+        if is_planted(Mutant::WatermarkOverHole) {
+            self.durable = self.durable.max(done_to);
+        }
         while self.open.front().is_some_and(|open| open.parts == 0) {
             if let Some(done) = self.open.pop_front() {
-                self.durable = self.durable.max(done.span.end());
+                let extra = i64::from(is_planted(Mutant::SpanEndOffByOne));
+                self.durable = self.durable.max(Offset(done.span.end().0 + extra));
             }
         }
         (self.durable > before).then_some(self.durable)

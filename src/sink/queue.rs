@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::Batch;
+use crate::mutant::{Mutant, is_planted};
 use crate::progress::ledger::{Epoch, Ticket};
 use crate::progress::offset::TopicPartition;
 
@@ -138,7 +139,8 @@ impl State {
         let partition = batch.ticket.partition.clone();
         let waiting = self.waiting.entry(partition.clone()).or_default();
         waiting.push_back(batch);
-        let is_ready = waiting.len() == 1 && !self.in_flight.contains(&partition);
+        let is_busy = self.in_flight.contains(&partition) && !is_planted(Mutant::TwoInFlight);
+        let is_ready = waiting.len() == 1 && !is_busy;
         if is_ready {
             self.ready.push_back(partition);
         }

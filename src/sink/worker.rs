@@ -20,6 +20,7 @@ use super::{Batch, PoisonRow, Sink, SinkError};
 use crate::dead_letter::{DeadLetter, Kept, Office};
 use crate::halt::{Halt, HaltCell, HaltKind};
 use crate::meter::SinkMeter;
+use crate::mutant::{Mutant, is_planted};
 use crate::progress::ledger::Ledger;
 
 /// Batches of different partitions that one sink writes at once. Each becomes a few region-disjoint calls a server, so
@@ -265,6 +266,12 @@ impl SinkWorker {
             Err(SinkError::Transient(reason)) => {
                 self.meter.retried("transient");
                 self.set_state(SinkState::Degraded { reason });
+                if is_planted(Mutant::TransientCountsAsDone) {
+                    return self.done(batch, started);
+                }
+                if is_planted(Mutant::LostCompletion) {
+                    return Attempt::Durable;
+                }
                 wait_for(pause, disturbed).await.unwrap_or(Attempt::Again)
             }
             Err(SinkError::Mismatch(reason)) => {

@@ -8,16 +8,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::{KafkaError, KafkaResult};
+use tokio::time::Instant;
 
+use super::group::Offsets;
 use super::loss::AcceptedLoss;
 use super::offsets::{Commit, OffsetStore};
 use super::start::{Decision, LogRange, StartError, StartFacts, Why, resolve};
 use crate::clock::{Clock, SystemClock};
 use crate::halt::{Halt, HaltKind};
 use crate::kafka::journal::{self, Act, Entry, Journal, Move, Phase};
+use crate::mutant::{Mutant, is_planted};
 use crate::progress::ledger::SinkStart;
 use crate::progress::note;
 use crate::progress::offset::{Offset, TopicPartition};
@@ -40,15 +43,15 @@ pub(super) struct Assignment {
 
 /// What the topology says about starts, and what else they depend on.
 #[derive(Debug)]
-pub struct Positions {
+pub struct Positions<S = OffsetStore> {
     /// The topology.
     pub topology: Topology,
     /// Sinks by index.
     pub sinks: Vec<Arc<str>>,
     /// Offsets of sinks named in `start = "sink:NAME"` that are not among the sinks of this run.
-    pub others: BTreeMap<String, OffsetStore>,
+    pub others: BTreeMap<String, S>,
     /// The membership group, not as its member.
-    pub membership: Arc<OffsetStore>,
+    pub membership: Arc<S>,
     /// Ranges that the operator has given up.
     pub accepted: Vec<AcceptedLoss>,
 }
@@ -102,15 +105,16 @@ struct Common {
     topics: BTreeMap<String, TopicId>,
 }
 
-impl Positions {
+impl<S: Offsets> Positions<S> {
     /// Decides the start of every sink in every partition. Blocks; asks again while coordinators are away.
     ///
     /// # Errors
     /// The cause for which the run must stop.
     pub(super) fn resolve(
         &self,
-        stores: &[OffsetStore],
+        stores: &[S],
         partitions: &[TopicPartition],
+        pause: impl Fn(Duration),
     ) -> Result<Vec<Assignment>, Halt> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -124,15 +128,16 @@ impl Positions {
                 }
                 Err(Failure::Kafka(error)) => {
                     tracing::warn!(%error, "the sinks' offsets cannot be read yet");
-                    std::thread::park_timeout(PAUSE);
+                    pause(PAUSE);
                 }
             }
         }
     }
 
-    fn try_resolve(&self, stores: &[OffsetStore], partitions: &[TopicPartition]) -> Result<Vec<Assignment>, Failure> {
+    fn try_resolve(&self, stores: &[S], partitions: &[TopicPartition]) -> Result<Vec<Assignment>, Failure> {
         let mut surveyed = self.survey(stores, partitions)?;
-        if surveyed.iter().flat_map(|one| &one.sinks).any(Seen::is_first_start) {
+        let is_first = surveyed.iter().flat_map(|one| &one.sinks).any(Seen::is_first_start);
+        if is_first && !is_planted(Mutant::ReadBeforeStartIsCommitted) {
             // One first start decides for the whole topic, this process's share of it or not.
             let first: BTreeSet<&Arc<str>> = surveyed
                 .iter()
@@ -163,7 +168,7 @@ impl Positions {
     }
 
     /// Commits the first starts of a whole topic, for the sinks that have none.
-    fn pin(&self, stores: &[OffsetStore], surveyed: &[Surveyed]) -> Result<(), Failure> {
+    fn pin(&self, stores: &[S], surveyed: &[Surveyed]) -> Result<(), Failure> {
         for (index, store) in stores.iter().enumerate() {
             let mut places = Vec::new();
             for one in surveyed {
@@ -178,7 +183,7 @@ impl Positions {
                 let decision = seen.decision.clone().map_err(halt_of)?;
                 places.push((&one.partition, decision.start.durable));
             }
-            store.commit_places(places.iter().copied())?;
+            store.commit_places(&places)?;
         }
         Ok(())
     }
@@ -227,7 +232,7 @@ impl Positions {
     ///
     /// # Errors
     /// What the brokers or librdkafka say.
-    pub fn survey(&self, stores: &[OffsetStore], partitions: &[TopicPartition]) -> KafkaResult<Vec<Surveyed>> {
+    pub fn survey(&self, stores: &[S], partitions: &[TopicPartition]) -> KafkaResult<Vec<Surveyed>> {
         if partitions.is_empty() {
             return Ok(Vec::new());
         }
@@ -243,8 +248,9 @@ impl Positions {
         Ok(surveyed)
     }
 
-    fn common(&self, stores: &[OffsetStore], partitions: &[TopicPartition]) -> KafkaResult<Common> {
+    fn common(&self, stores: &[S], partitions: &[TopicPartition]) -> KafkaResult<Common> {
         let names: BTreeSet<&str> = partitions.iter().map(|partition| &*partition.topic).collect();
+        let names: Vec<&str> = names.into_iter().collect();
         // Whether a partition is new shows in the other partitions of its topic.
         let all = self.partitions(names.iter().copied())?;
         let commits: Vec<_> = stores.iter().map(|store| store.commits(&all)).collect::<Result<_, _>>()?;
@@ -260,7 +266,7 @@ impl Positions {
             others.insert(sink.to_string(), commits.clone());
         }
         let at_time = self.at_time(partitions)?;
-        Ok(Common { commits, remembered, at_time, others, topics: self.membership.topic_ids(names)? })
+        Ok(Common { commits, remembered, at_time, others, topics: self.membership.topic_ids(&names)? })
     }
 
     fn look(&self, partition: &TopicPartition, log: LogRange, common: &Common) -> Surveyed {

@@ -12,7 +12,7 @@ use crate::progress::offset::{Offset, TopicPartition};
 /// What the reader is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Phase {
+pub enum Phase {
     /// Read.
     Running = 0,
     /// Hand over what was read, read nothing more, stay in the group.
@@ -23,7 +23,7 @@ pub(super) enum Phase {
 
 /// Shared between the reader's thread and the run.
 #[derive(Debug, Default)]
-pub(super) struct Control {
+pub struct Control {
     phase: AtomicU8,
     assigned: AtomicBool,
     flushed: AtomicBool,
@@ -42,7 +42,8 @@ impl Control {
         }
     }
 
-    pub(super) fn set_phase(&self, phase: Phase) {
+    /// Tells the reader what to do from now on.
+    pub fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Release);
     }
 
@@ -52,7 +53,8 @@ impl Control {
     }
 
     /// Whether the group has given this process its share, even if that is nothing.
-    pub(super) fn is_assigned(&self) -> bool {
+    #[must_use]
+    pub fn is_assigned(&self) -> bool {
         self.assigned.load(Ordering::Acquire)
     }
 
@@ -62,7 +64,9 @@ impl Control {
         }
     }
 
-    pub(super) fn is_flushed(&self) -> bool {
+    /// Whether everything that was read has been handed over, since the reader drains.
+    #[must_use]
+    pub fn is_flushed(&self) -> bool {
         self.flushed.load(Ordering::Acquire)
     }
 
@@ -71,7 +75,9 @@ impl Control {
         self.changed.notify_waiters();
     }
 
-    pub(super) fn has_left(&self) -> bool {
+    /// Whether the reader has left the group.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
         self.left.load(Ordering::Acquire)
     }
 
@@ -89,7 +95,8 @@ impl Control {
     }
 
     /// Whether every partition of this process is durable in every sink up to the end it had when it was assigned.
-    pub(super) fn is_caught_up(&self, ledger: &Ledger) -> bool {
+    #[must_use]
+    pub fn is_caught_up(&self, ledger: &Ledger) -> bool {
         if !self.is_assigned() {
             return false;
         }

@@ -2,14 +2,16 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
+use tokio::time::Instant;
 
-use super::context::Context;
-use super::queue::{Entry, Headers, PartitionQueue};
+use super::group::{Entry, Headers, Queue};
+use super::watchdog::Watchdog;
 use crate::memory::{Charge, Memory};
 use crate::model::batch::{RawBatch, RawHeader, RawRecord};
+use crate::mutant::{Mutant, is_planted};
 use crate::progress::ledger::Epoch;
 use crate::progress::offset::{Offset, Span, TopicPartition};
 
@@ -29,12 +31,15 @@ pub struct BatchLimits {
 }
 
 /// A partition of this process.
-pub(super) struct Lane {
+pub(super) struct Lane<Q> {
     pub(super) partition: TopicPartition,
     pub(super) epoch: Epoch,
     /// The CPU worker that does all batches of this partition.
     pub(super) worker: usize,
-    queue: PartitionQueue<Context>,
+    /// Whether every sink's start is committed, so that it is found again after a crash.
+    pub(super) is_settled: bool,
+    pub(super) watchdog: Watchdog,
+    queue: Q,
     next: Offset,
     /// Where the batch that was closed last begins.
     closed: Offset,
@@ -58,19 +63,25 @@ pub(super) struct Filled {
     pub(super) error: Option<RDKafkaErrorCode>,
 }
 
-impl Lane {
+impl<Q: Queue> Lane<Q> {
     pub(super) fn new(
         (partition, epoch): (TopicPartition, Epoch),
-        queue: PartitionQueue<Context>,
-        next: Offset,
-        worker: usize,
+        queue: Q,
+        (next, worker): (Offset, usize),
+        watchdog: Watchdog,
     ) -> Self {
-        Self { partition, epoch, worker, queue, next, closed: next, open: None, headers: Arc::default() }
+        let headers = Arc::default();
+        Self { partition, epoch, worker, is_settled: false, watchdog, queue, next, closed: next, open: None, headers }
     }
 
     /// The same, carrying these headers.
     pub(super) fn with_headers(self, headers: Arc<[CString]>) -> Self {
         Self { headers, ..self }
+    }
+
+    /// Reads from another queue of the same partition, which begins at [`Self::next`].
+    pub(super) fn replace_queue(&mut self, queue: Q) {
+        self.queue = queue;
     }
 
     /// The records of the open batch.
@@ -88,7 +99,12 @@ impl Lane {
         let Self { queue, next, open, partition, headers: carried, .. } = self;
         let mut filled = Filled::default();
         filled.entries = queue.consume(|entry| match entry {
-            Entry::Error(code) => filled.error = Some(code),
+            Entry::Error(code) => {
+                filled.error = Some(code);
+                if is_planted(Mutant::ErrorSkipsRecord) {
+                    *next = Offset(next.0 + 1);
+                }
+            }
             // Read once before a seek: it is in an earlier batch.
             Entry::Record { offset, .. } if offset < *next => {}
             Entry::Record { offset, timestamp_ms, key, payload, headers } => {

@@ -7,11 +7,14 @@
 //! ```
 
 pub mod assign;
+mod client;
 mod commit;
 mod context;
 mod control;
+pub mod group;
 mod lane;
 pub mod loss;
+pub mod member;
 pub mod offsets;
 pub mod place;
 mod prefetch;
@@ -22,29 +25,29 @@ pub mod retention;
 pub mod stable;
 pub mod start;
 mod watch;
+mod watchdog;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Handle;
 
 use self::assign::Positions;
+use self::client::{GroupParts, KafkaGroup};
 use self::commit::Committer;
-use self::context::Context;
 use self::control::{Control, Phase};
 pub use self::lane::BatchLimits;
 use self::loss::AcceptedLoss;
+use self::member::{Member, MemberParts};
 use self::offsets::OffsetStore;
 use self::prefetch::Prefetch;
 use self::private::Readers;
-use self::reader::Reader;
 use self::retention::Retention;
 use self::stable::StableEnds;
 use self::watch::Watch;
@@ -144,7 +147,7 @@ pub enum SourceError {
 /// Kafka being read into a pipeline.
 pub struct KafkaSource {
     control: Arc<Control>,
-    committer: Arc<Committer>,
+    committer: Arc<Committer<KafkaGroup, OffsetStore>>,
     pipeline: Arc<Pipeline>,
     schemas: Arc<SchemaRegistry>,
     fetching: Option<Fetching>,
@@ -184,27 +187,11 @@ impl KafkaSource {
         let lanes = (0..settings.workers.max(1))
             .map(|_| projections.lanes(topology, schemas.schemas()).map_err(SourceError::Lane))
             .collect::<Result<Vec<_>, _>>()?;
-        let needs = lanes.first().map(work::needs).unwrap_or_default();
         let topics: Vec<String> = lanes.first().map(|lanes| lanes.keys().cloned().collect()).unwrap_or_default();
         let partitions = await_topics(topology, &topics, stores.first(), settings.connect_timeout)?;
 
-        let stable = StableEnds::new(settings.transaction_patience);
-        let events = Events::new(&topology.kafka);
-        let context = Context::new(Arc::clone(pipeline.ledger()), Arc::clone(&stable), events);
-        let config = group_config(topology, settings, partitions)?;
-        let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(SourceError::Client)?;
-        let consumer = Arc::new(consumer);
-        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&names).map_err(SourceError::Client)?;
-
-        let control = Arc::new(Control::default());
-        let ledger = Arc::clone(pipeline.ledger());
-        let committer = Committer::new(topology.name.clone(), Arc::clone(&consumer), stores, ledger);
-        let committer = Arc::new(committer);
-        let work::Pool { senders: workers, mut threads } =
-            work::start(lanes, &pipeline).map_err(SourceError::Thread)?;
         let positions = positions(topology, &sinks, settings.accepted_losses.clone())?;
-        let watch = watch(topology, &positions, topics, &pipeline)?;
+        let watch = watch(topology, &positions, topics.clone(), &pipeline)?;
         let retention = Arc::new(Retention::default());
         let stop_watch = watch_retention(topology, &pipeline, (&retention, clock), runtime.clone())?;
         let readers = Readers {
@@ -216,27 +203,34 @@ impl KafkaSource {
             prefetch_bytes: settings.private_prefetch_bytes,
             retention: Arc::clone(&retention),
         };
-        let reader = Reader {
-            consumer,
-            instance_id: settings.instance_id.clone(),
-            pipeline: Arc::clone(&pipeline),
-            committer: Arc::clone(&committer),
+        let stable = StableEnds::new(settings.transaction_patience);
+        let config = group_config(topology, settings, partitions)?;
+        let group = GroupParts {
+            config,
+            kafka: topology.kafka.clone(),
+            topics,
+            ledger: Arc::clone(pipeline.ledger()),
+            stable: Arc::clone(&stable),
+            runtime,
+        };
+        let group = KafkaGroup::join(group).map_err(SourceError::Client)?;
+        let parts = MemberParts {
+            name: topology.name.clone(),
             positions,
-            control: Arc::clone(&control),
-            workers,
+            stores,
+            lanes,
+            schemas: Arc::clone(&schemas),
+            instance_id: settings.instance_id.clone(),
             limits: settings.limits,
             drain_timeout: settings.drain_timeout,
-            runtime,
-            lanes: Vec::new(),
-            granted: BTreeSet::new(),
-            needs,
-            schemas: Arc::clone(&schemas),
-            unready: BTreeSet::new(),
-            waiting: BTreeMap::new(),
-            turn: 0,
-            positions_asked: Instant::now(),
-            room_seen: Instant::now(),
+            stall: watchdog::STALL,
         };
+        let Member { reader, committer, control, workers } = Member::new(Arc::new(group), &pipeline, parts);
+        let mut threads = workers
+            .into_iter()
+            .enumerate()
+            .map(|(index, worker)| worker.spawn(index).map_err(SourceError::Thread))
+            .collect::<Result<Vec<_>, _>>()?;
         let (stop_commits, commit_ticks) = bounded(1);
         let ended = commit_ticks.clone();
         let interval = settings.commit_interval;

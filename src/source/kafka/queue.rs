@@ -21,8 +21,8 @@ use rdkafka::bindings::{
     rd_kafka_queue_get_partition, rd_kafka_queue_t, rd_kafka_resp_err_t, rd_kafka_timestamp_type_t,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::RDKafkaErrorCode;
 
+use super::group::{Entry, Queue};
 use crate::progress::offset::{Offset, TopicPartition};
 
 /// Messages taken by one call.
@@ -35,39 +35,28 @@ pub(super) struct PartitionQueue<C: ConsumerContext + 'static> {
     _consumer: Arc<BaseConsumer<C>>,
 }
 
-/// One entry of a batch, valid for the duration of the callback.
-pub(super) enum Entry<'a> {
-    /// A record.
-    Record {
-        /// Its offset.
-        offset: Offset,
-        /// Milliseconds since 1970, or -1.
-        timestamp_ms: i64,
-        /// The key, if any.
-        key: Option<&'a [u8]>,
-        /// The payload, if any.
-        payload: Option<&'a [u8]>,
-        /// The headers; nothing is done for them until one is asked for.
-        headers: Headers<'a>,
-    },
-    /// An error of the partition. The partition must be sought before the next call.
-    Error(RDKafkaErrorCode),
-}
-
-/// The headers of a record.
-#[derive(Clone, Copy)]
-pub(super) struct Headers<'a> {
-    message: *mut rd_kafka_message_t,
+/// The headers of a record; nothing is done for them until one is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers<'a> {
+    /// The live message that has them; `None` for a record that has none.
+    message: Option<NonNull<rd_kafka_message_t>>,
     entry: PhantomData<&'a [u8]>,
 }
 
 impl<'a> Headers<'a> {
+    /// Those of a record without any.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { message: None, entry: PhantomData }
+    }
+
     /// The value of the last header with this name: `None` if there is none, `Some(None)` if it is null.
     pub(super) fn last(self, name: &CStr) -> Option<Option<&'a [u8]>> {
+        let message = self.message?.as_ptr();
         let mut list = ptr::null_mut();
         // SAFETY: the message is live while the entry is (`'a`), and there is a place to write the list to, which stays
         // the message's own.
-        let found = unsafe { rd_kafka_message_headers(self.message, &raw mut list) };
+        let found = unsafe { rd_kafka_message_headers(message, &raw mut list) };
         if found != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
             return None;
         }
@@ -96,11 +85,11 @@ impl<C: ConsumerContext + 'static> PartitionQueue<C> {
         let messages = vec![ptr::null_mut(); MESSAGES_MAX];
         Some(Self { queue, messages, _consumer: Arc::clone(consumer) })
     }
+}
 
-    /// Gives what is there now, at most [`MESSAGES_MAX`] entries, to `each`, in order. Does not wait.
-    ///
-    /// Returns the number of entries.
-    pub(super) fn consume(&mut self, mut each: impl FnMut(Entry<'_>)) -> usize {
+impl<C: ConsumerContext + 'static> Queue for PartitionQueue<C> {
+    /// At most [`MESSAGES_MAX`] entries.
+    fn consume(&mut self, mut each: impl FnMut(Entry<'_>)) -> usize {
         const NO_WAIT: c_int = 0;
         // SAFETY: the queue is valid (invariant 1), no other thread makes batch calls (invariant 2), and the array has
         // room for as many pointers as are asked for.
@@ -149,7 +138,7 @@ impl MessageGuard {
             key: unsafe { bytes(message.key.cast(), message.key_len) },
             // SAFETY: as above.
             payload: unsafe { bytes(message.payload.cast(), message.len) },
-            headers: Headers { message: self.0, entry: PhantomData },
+            headers: Headers { message: NonNull::new(self.0), entry: PhantomData },
         }
     }
 }

@@ -8,28 +8,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
-use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{BaseConsumer, Consumer, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{Message, Offset as KafkaOffset};
-use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::assign::{Assignment, Positions};
 use super::commit::{Committer, Ownership};
-use super::context::{Context, Rebalance};
 use super::control::{Control, Phase};
+use super::group::{Group, Offsets, Polled, Rebalance};
 use super::lane::{BatchLimits, Lane};
-use super::queue::PartitionQueue;
+use super::watchdog::{Look, Remedy, Watchdog};
 use super::work::{Needs, Work};
 use crate::halt::{Halt, HaltKind};
 use crate::kafka::trouble::fatal;
-use crate::meter::RebalanceMeter;
+use crate::meter::{RebalanceMeter, WatchdogMeter};
 use crate::model::batch::Projected;
+use crate::mutant::{Mutant, is_planted};
 use crate::pipeline::Pipeline;
-use crate::progress::ledger::{BeginError, Epoch};
+use crate::progress::ledger::{BeginError, Epoch, SinkStart};
 use crate::progress::offset::{Offset, TopicPartition};
 use crate::schema_registry::SchemaRegistry;
 
@@ -46,22 +44,26 @@ const FULL_REPORT: Duration = Duration::from_secs(10);
 /// How long the group may take to let this process go.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long librdkafka may take to seek.
-const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause before a worker without room is asked again: it never waits for a sink, so there will be room soon.
+const WORKER_PAUSE: Duration = Duration::from_millis(1);
+
+/// How often the watchdog looks at the partitions, as a part of the time that they may stand still.
+const LOOKS: u32 = 20;
 
 /// The poll thread's state.
-pub(super) struct Reader {
-    pub(super) consumer: Arc<BaseConsumer<Context>>,
+pub struct Reader<G: Group, S> {
+    pub(super) group: Arc<G>,
     pub(super) instance_id: Option<String>,
     pub(super) pipeline: Arc<Pipeline>,
-    pub(super) committer: Arc<Committer>,
-    pub(super) positions: Positions,
+    pub(super) committer: Arc<Committer<G, S>>,
+    pub(super) positions: Positions<S>,
     pub(super) control: Arc<Control>,
     pub(super) workers: Vec<Sender<Work>>,
     pub(super) limits: BatchLimits,
     pub(super) drain_timeout: Duration,
-    pub(super) runtime: Handle,
-    pub(super) lanes: Vec<Lane>,
+    /// How long a partition may stand still.
+    pub(super) stall: Duration,
+    pub(super) lanes: Vec<Lane<G::Queue>>,
     /// What the group has given to this process, read or not: each of them is taken back by a rebalance.
     pub(super) granted: BTreeSet<TopicPartition>,
     /// What the records of a topic need, by its name.
@@ -73,36 +75,59 @@ pub(super) struct Reader {
     pub(super) waiting: BTreeMap<TopicPartition, Work>,
     /// Where the next round begins, so that no partition is always served last.
     pub(super) turn: usize,
+    /// Whether the last turn moved anything.
+    pub(super) moved: bool,
+    pub(super) began: Instant,
     pub(super) positions_asked: Instant,
+    /// When the watchdog looked last.
+    pub(super) watched: Instant,
     /// When there was room in the memory budget last, or a line said that there is none.
     pub(super) room_seen: Instant,
+    /// When leaving is given up.
+    pub(super) leave_until: Option<Instant>,
 }
 
-impl Reader {
+impl<G: Group, S> std::fmt::Debug for Reader<G, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("granted", &self.granted).finish_non_exhaustive()
+    }
+}
+
+/// Whether there is more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There is.
+    Again,
+    /// The reader has left the group.
+    Left,
+}
+
+impl<G: Group, S: Offsets> Reader<G, S> {
     /// Reads until told to leave.
     pub(super) fn run(mut self) {
-        let mut moved = true;
-        loop {
-            self.poll(if moved { Duration::ZERO } else { IDLE_WAIT });
-            self.rebalance();
-            match self.control.phase() {
-                Phase::Running => moved = self.round(),
-                Phase::Draining => moved = self.flush(),
-                Phase::Leaving => break,
-            }
-        }
-        self.leave();
+        while self.turn() == Turn::Again {}
     }
 
-    /// Serves librdkafka's callbacks.
+    /// One turn of the poll thread: the client's callbacks, rebalances, one look into every partition.
+    pub fn turn(&mut self) -> Turn {
+        self.poll(if self.moved { Duration::ZERO } else { IDLE_WAIT });
+        self.rebalance();
+        match self.control.phase() {
+            Phase::Running => self.moved = self.round(),
+            Phase::Draining => self.moved = self.flush(),
+            Phase::Leaving => return self.leave(),
+        }
+        Turn::Again
+    }
+
+    /// Serves the client's callbacks.
     fn poll(&mut self, wait: Duration) {
-        let stray = match self.consumer.poll(wait) {
-            None => return,
-            Some(Ok(message)) => (Arc::<str>::from(message.topic()), message.partition()),
-            Some(Err(error)) => return self.note(&error),
+        let partition = match self.group.poll(wait) {
+            Polled::Nothing => return,
+            Polled::Stray(partition) => partition,
+            Polled::Error(error) => return self.note(&error),
         };
-        // Fetched before its queue was split off. It must not be lost: the partition is read again from its next offset.
-        let partition = TopicPartition { topic: stray.0, partition: stray.1 };
+        // It must not be lost: the partition is read again from its next offset.
         if let Some(at) = self.lanes.iter().position(|lane| lane.partition == partition) {
             tracing::debug!(%partition, "record outside of its partition's queue");
             self.seek(at);
@@ -112,9 +137,7 @@ impl Reader {
     fn note(&self, error: &KafkaError) {
         match error {
             KafkaError::MessageConsumptionFatal(code) => {
-                // The event says only that it is fatal; the client knows why.
-                let code = self.consumer.client().fatal_error().map_or(*code, |(code, _)| code);
-                self.halt(HaltKind::Failed, fatal(code, self.instance_id.as_deref()));
+                self.halt(HaltKind::Failed, fatal(*code, self.instance_id.as_deref()));
             }
             KafkaError::MessageConsumption(
                 RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic,
@@ -143,7 +166,71 @@ impl Reader {
             self.positions_asked = now;
             self.skip_recordless();
         }
+        if now.duration_since(self.watched) >= self.stall / LOOKS {
+            self.watched = now;
+            // What only holds no record is no reason to complain, and is passed over here when others are too busy.
+            self.skip_recordless();
+            self.watch(now);
+        }
         moved
+    }
+
+    /// Lets the watchdog look at every partition.
+    fn watch(&mut self, now: Instant) {
+        let has_room = self.pipeline.memory().has_room();
+        let mut at = 0;
+        while let Some(lane) = self.lanes.get_mut(at) {
+            // An open batch that stays open waits for us: for a schema, or for sinks that still write the one before it.
+            let is_waiting = lane.is_open() || self.waiting.contains_key(&lane.partition);
+            let is_read = lane.is_settled && self.pipeline.is_read(&lane.partition);
+            let look = Look {
+                next: lane.next(),
+                end: self.group.readable_end(&lane.partition),
+                is_welcome: has_room && is_read && !is_waiting,
+            };
+            match lane.watchdog.look(now.duration_since(self.began), &look) {
+                None => {}
+                Some(Remedy::Partition) => self.reassign(at, &look),
+                Some(Remedy::Client) => return self.renew(at, &look),
+            }
+            at += 1;
+        }
+    }
+
+    /// Takes a partition anew whose queue gives nothing although there is something.
+    fn reassign(&mut self, at: usize, look: &Look) {
+        let Some(lane) = self.lanes.get_mut(at) else { return };
+        WatchdogMeter::partition();
+        tracing::warn!(
+            partition = %lane.partition, next = %look.next, end = ?look.end, stall_seconds = self.stall.as_secs(),
+            "partition stands still: taken anew at its next offset"
+        );
+        match self.group.reassign(&lane.partition, look.next) {
+            Ok(queue) => lane.replace_queue(queue),
+            Err(error) => tracing::warn!(partition = %lane.partition, %error, "partition cannot be taken anew"),
+        }
+    }
+
+    /// Puts a new client in the place of one that does not deliver a partition, after a last commit.
+    fn renew(&mut self, at: usize, look: &Look) {
+        let Some(lane) = self.lanes.get(at) else { return };
+        WatchdogMeter::client();
+        tracing::error!(
+            partition = %lane.partition, next = %look.next, end = ?look.end, stall_seconds = self.stall.as_secs(),
+            "partition stands still although it was taken anew: the kafka client is replaced"
+        );
+        let held: Vec<_> = self.lanes.iter().map(|lane| (lane.partition.clone(), lane.epoch)).collect();
+        self.committer.commit_and_revoke(&held, Ownership::Kept);
+        RebalanceMeter::revoked(self.granted.len(), false);
+        self.pipeline.sweep();
+        for partition in std::mem::take(&mut self.granted) {
+            self.forget(&partition);
+        }
+        self.waiting.clear();
+        self.lanes.clear();
+        if let Err(error) = self.group.renew() {
+            self.halt(HaltKind::Failed, format!("the kafka client cannot be replaced: {error}; start again"));
+        }
     }
 
     /// Says who holds the memory budget when nothing can be read for a while.
@@ -174,6 +261,13 @@ impl Reader {
             return false;
         }
         let Some(lane) = self.lanes.get_mut(at) else { return false };
+        // A start that only this process knows would be decided anew after a crash, and differently.
+        lane.is_settled = lane.is_settled
+            || self.pipeline.ledger().is_settled(&lane.partition, lane.epoch)
+            || is_planted(Mutant::ReadBeforeStartIsCommitted);
+        if !lane.is_settled {
+            return false;
+        }
         let mut moved = false;
         // What nobody is fed from is not read: a detached sink has a reader of its own.
         let may_read = self.pipeline.memory().has_room() && self.pipeline.is_read(&lane.partition);
@@ -185,7 +279,7 @@ impl Reader {
             }
         }
         let ledger = self.pipeline.ledger();
-        let is_due = |lane: &Lane| {
+        let is_due = |lane: &Lane<G::Queue>| {
             lane.is_due(&self.limits, now, |offset| ledger.has_reached(&lane.partition, lane.epoch, offset))
         };
         if self.lanes.get(at).is_some_and(is_due) && self.is_ready(at) {
@@ -220,9 +314,7 @@ impl Reader {
 
     fn seek(&mut self, at: usize) {
         let Some(lane) = self.lanes.get(at) else { return };
-        let result = list(&[(lane.partition.clone(), lane.next())])
-            .and_then(|list| self.consumer.seek_partitions(list, SEEK_TIMEOUT));
-        if let Err(error) = result {
+        if let Err(error) = self.group.seek(&lane.partition, lane.next()) {
             let message = format!("{}: cannot seek to offset {}: {error}; start again", lane.partition, lane.next());
             self.halt(HaltKind::Failed, message);
         }
@@ -234,7 +326,10 @@ impl Reader {
         let Some((raw, charge)) = lane.close() else { return };
         match self.pipeline.ledger().begin(&raw.partition, lane.epoch, raw.span) {
             Ok(ticket) => {
-                let worker = lane.worker;
+                let worker = match is_planted(Mutant::WorkerByTurn) {
+                    true => raw.span.start().0.unsigned_abs() as usize % self.workers.len(),
+                    false => lane.worker,
+                };
                 self.submit(worker, Work { ticket, raw, charge });
             }
             Err(BeginError::Revoked) => {}
@@ -283,7 +378,7 @@ impl Reader {
                 self.close(at);
             }
         }
-        let is_flushed = |lane: &Lane| !lane.is_open() || self.unready.contains(&lane.partition);
+        let is_flushed = |lane: &Lane<G::Queue>| !lane.is_open() || self.unready.contains(&lane.partition);
         if self.waiting.is_empty() && self.lanes.iter().all(is_flushed) {
             self.control.set_flushed();
         }
@@ -292,17 +387,14 @@ impl Reader {
 
     /// Offsets without a record (control records of transactions) at the end of a log would keep the lag above zero.
     fn skip_recordless(&mut self) {
-        let Ok(positions) = self.consumer.position() else { return };
-        for element in positions.elements() {
-            let KafkaOffset::Offset(position) = element.offset() else { continue };
-            let lane = self.lanes.iter_mut().find(|lane| {
-                &*lane.partition.topic == element.topic() && lane.partition.partition == element.partition()
-            });
+        let Ok(positions) = self.group.positions() else { return };
+        for (partition, position) in positions {
+            let lane = self.lanes.iter_mut().find(|lane| lane.partition == partition);
             let Some(lane) = lane.filter(|lane| !lane.is_open()) else { continue };
             if self.waiting.contains_key(&lane.partition) {
                 continue;
             }
-            let Some(raw) = lane.skip_to(Offset(position)) else { continue };
+            let Some(raw) = lane.skip_to(position) else { continue };
             if let Ok(ticket) = self.pipeline.ledger().begin(&raw.partition, lane.epoch, raw.span) {
                 let charge = self.pipeline.memory().charge(0);
                 self.pipeline.deliver(ticket, &raw, (Projected::default(), charge));
@@ -311,7 +403,7 @@ impl Reader {
     }
 
     fn rebalance(&mut self) {
-        while let Some(change) = self.consumer.context().next_rebalance() {
+        while let Some(change) = self.group.next_rebalance() {
             let done = match &change {
                 Rebalance::Assign(partitions) => self.assign(partitions),
                 Rebalance::Revoke(partitions) => self.revoke(partitions),
@@ -322,11 +414,11 @@ impl Reader {
         }
     }
 
-    fn assign(&mut self, partitions: &TopicPartitionList) -> KafkaResult<()> {
-        RebalanceMeter::assigned(partitions.count());
-        let names = names(partitions);
+    fn assign(&mut self, names: &[TopicPartition]) -> KafkaResult<()> {
+        RebalanceMeter::assigned(names.len());
         self.granted.extend(names.iter().cloned());
-        let assignments = match self.positions.resolve(self.committer.stores(), &names) {
+        let group = Arc::clone(&self.group);
+        let assignments = match self.positions.resolve(self.committer.stores(), names, |time| group.pause(time)) {
             Ok(assignments) => assignments,
             Err(halt) => {
                 self.pipeline.halt().set(halt);
@@ -334,10 +426,14 @@ impl Reader {
             }
         };
         let mut places = Vec::with_capacity(assignments.len());
-        for Assignment { partition, log, starts } in assignments {
+        let now = Instant::now();
+        for Assignment { partition, log, mut starts } in assignments {
             let Some(shared) = self.pipeline.shared_start(&starts) else { continue };
             let next = shared.next;
-            let Some(queue) = PartitionQueue::split(&self.consumer, &partition) else { continue };
+            if is_planted(Mutant::RewindOnAssign) {
+                starts.fill(SinkStart { durable: next, committed: Some(next) });
+            }
+            let Some(queue) = self.group.split(&partition) else { continue };
             let epoch = self.pipeline.ledger().assign_shared(&partition, (next, shared.sinks), &starts);
             self.pipeline.ledger().set_end(&partition, log.high);
             self.control.set_target(&partition, log.high);
@@ -345,21 +441,25 @@ impl Reader {
             let worker = worker_of(&partition, self.workers.len());
             places.push((partition.clone(), next));
             let headers = self.needs.get(&*partition.topic).map(|needs| Arc::clone(&needs.headers)).unwrap_or_default();
-            self.lanes.push(Lane::new((partition, epoch), queue, next, worker).with_headers(headers));
+            let watchdog = Watchdog::new(self.stall, next, now.duration_since(self.began));
+            let lane = Lane::new((partition, epoch), queue, (next, worker), watchdog);
+            self.lanes.push(lane.with_headers(headers));
         }
-        let places = list(&places)?;
-        match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&places)?,
-            RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.assign(&places)?,
+        self.group.assign(&places)?;
+        let is_settled = |(partition, _): &(TopicPartition, Offset)| {
+            let lane = self.lanes.iter().find(|lane| lane.partition == *partition);
+            lane.is_some_and(|lane| self.pipeline.ledger().is_settled(partition, lane.epoch))
+        };
+        if !places.iter().all(is_settled) {
+            self.committer.commit();
         }
         self.control.set_assigned();
         Ok(())
     }
 
     /// Drains what the healthy sinks have of these partitions for a bounded time, commits, and gives them up.
-    fn revoke(&mut self, partitions: &TopicPartitionList) -> KafkaResult<()> {
-        let names = names(partitions);
-        let lost = self.consumer.assignment_lost();
+    fn revoke(&mut self, names: &[TopicPartition]) -> KafkaResult<()> {
+        let lost = self.group.is_lost();
         RebalanceMeter::revoked(names.len(), lost);
         for at in 0..self.lanes.len() {
             // What cannot be decoded was not announced: whoever gets the partition reads it again.
@@ -367,60 +467,67 @@ impl Reader {
                 self.close(at);
             }
         }
-        self.send_waiting(&names);
+        self.send_waiting(names);
         let (going, staying): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.lanes).into_iter().partition(|lane| names.contains(&lane.partition));
         self.lanes = staying;
         let held: Vec<(TopicPartition, Epoch)> =
             going.iter().map(|lane| (lane.partition.clone(), lane.epoch)).collect();
         if !lost {
-            let drain = self.pipeline.drained(self.pipeline.healthy(), Some(&names), self.drain_timeout);
-            if !self.runtime.block_on(drain) {
+            let drain = self.pipeline.drained(self.pipeline.healthy(), Some(names), self.drain_timeout);
+            if !self.group.wait(drain) {
                 tracing::warn!(partitions = names.len(), "partitions revoked before all of their rows were durable");
             }
         }
         self.committer.commit_and_revoke(&held, if lost { Ownership::Lost } else { Ownership::Kept });
         self.pipeline.sweep();
-        for partition in &names {
-            self.control.forget_target(partition);
-            self.consumer.context().forget(partition);
-            self.schemas.forget(partition);
-            self.unready.remove(partition);
+        for partition in names {
+            self.forget(partition);
             tracing::info!(%partition, lost, "partition revoked");
         }
         self.granted.retain(|partition| !names.contains(partition));
         // Partitions that no sink could start in were granted, but never assigned: librdkafka refuses to unassign those.
         let assigned: Vec<_> = going.iter().map(|lane| (lane.partition.clone(), lane.next())).collect();
-        let result = match self.consumer.rebalance_protocol() {
-            RebalanceProtocol::Cooperative => self.consumer.incremental_unassign(&list(&assigned)?),
-            RebalanceProtocol::Eager | RebalanceProtocol::None => self.consumer.unassign(),
-        };
+        let result = self.group.unassign(&assigned);
         // The queues go only now: without its queue an assigned partition would be stuck.
         drop(going);
         result
     }
 
+    /// A partition is read elsewhere now.
+    fn forget(&mut self, partition: &TopicPartition) {
+        self.control.forget_target(partition);
+        self.group.forget(partition);
+        self.schemas.forget(partition);
+        self.unready.remove(partition);
+    }
+
     /// Waits for room at the workers: they never wait for a sink, so there will be room soon.
     fn send_waiting(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
-            let Some(work) = self.waiting.remove(partition) else { continue };
-            let worker = worker_of(partition, self.workers.len());
-            if let Some(sender) = self.workers.get(worker) {
-                // A worker that is gone was reported by the halt it left.
-                sender.send(work).ok();
+            let Some(mut work) = self.waiting.remove(partition) else { continue };
+            let Some(sender) = self.workers.get(worker_of(partition, self.workers.len())) else { continue };
+            // A worker that is gone was reported by the halt it left.
+            while let Err(TrySendError::Full(back)) = sender.try_send(work) {
+                work = back;
+                self.group.pause(WORKER_PAUSE);
             }
         }
     }
 
     /// Leaves the group: the revocation that follows commits for the last time.
-    fn leave(mut self) {
-        self.consumer.unsubscribe();
-        let deadline = Instant::now() + LEAVE_TIMEOUT;
-        while !self.granted.is_empty() && Instant::now() < deadline {
-            self.poll(IDLE_WAIT);
-            self.rebalance();
+    fn leave(&mut self) -> Turn {
+        let now = Instant::now();
+        let until = *self.leave_until.get_or_insert_with(|| {
+            self.group.leave();
+            now + LEAVE_TIMEOUT
+        });
+        self.moved = false;
+        if !self.granted.is_empty() && now < until {
+            return Turn::Again;
         }
         self.control.set_left();
+        Turn::Left
     }
 
     fn halt(&self, kind: HaltKind, message: String) {
@@ -431,18 +538,4 @@ impl Reader {
 /// All batches of one partition go to one worker, so that they stay in order.
 fn worker_of(partition: &TopicPartition, workers: usize) -> usize {
     partition.partition.unsigned_abs() as usize % workers.max(1)
-}
-
-fn names(partitions: &TopicPartitionList) -> Vec<TopicPartition> {
-    let elements = partitions.elements();
-    let name = |topic: &str, partition| TopicPartition { topic: Arc::from(topic), partition };
-    elements.iter().map(|element| name(element.topic(), element.partition())).collect()
-}
-
-fn list(places: &[(TopicPartition, Offset)]) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::with_capacity(places.len());
-    for (partition, offset) in places {
-        list.add_partition_offset(&partition.topic, partition.partition, KafkaOffset::Offset(offset.0))?;
-    }
-    Ok(list)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use tokio::time::Instant;
 
 use crate::decode::schemas::Framed;
 use crate::halt::{Halt, HaltKind};
@@ -46,39 +47,59 @@ pub(super) fn needs(lanes: &BTreeMap<String, Lane>) -> BTreeMap<String, Needs> {
     lanes.iter().map(|(topic, lane)| (topic.clone(), of(lane))).collect()
 }
 
-/// The workers, and the way to each of them.
-pub(super) struct Pool {
-    pub(super) senders: Vec<Sender<Work>>,
-    pub(super) threads: Vec<JoinHandle<()>>,
-}
+/// The way to each worker, and the workers.
+pub(super) type Pool = (Vec<Sender<Work>>, Vec<Worker>);
 
-/// Starts the workers; they end when their senders are dropped.
-pub(super) fn start(workers: Vec<BTreeMap<String, Lane>>, pipeline: &Arc<Pipeline>) -> std::io::Result<Pool> {
-    let mut senders = Vec::new();
-    let mut threads = Vec::new();
-    for (index, lanes) in workers.into_iter().enumerate() {
+/// One worker for each of these sets of lanes. A worker ends when its sender is dropped.
+pub(super) fn pool(lanes: Vec<BTreeMap<String, Lane>>, pipeline: &Arc<Pipeline>) -> Pool {
+    let worker = |lanes| {
         let (sender, receiver) = bounded(QUEUE_BATCHES);
-        let pipeline = Arc::clone(pipeline);
-        let thread = std::thread::Builder::new().name(format!("project-{index}"));
-        threads.push(thread.spawn(move || {
-            let _watch = PanicWatch(Arc::clone(&pipeline));
-            run(&receiver, lanes, &pipeline);
-        })?);
-        senders.push(sender);
-    }
-    Ok(Pool { senders, threads })
+        (sender, Worker { receiver, lanes, pipeline: Arc::clone(pipeline) })
+    };
+    lanes.into_iter().map(worker).unzip()
 }
 
-fn run(receiver: &Receiver<Work>, mut lanes: BTreeMap<String, Lane>, pipeline: &Arc<Pipeline>) {
-    for Work { ticket, raw, charge } in receiver {
-        if !pipeline.ledger().holds(&ticket.partition, ticket.epoch) {
-            continue;
+/// One thread of the CPU pool.
+pub struct Worker {
+    receiver: Receiver<Work>,
+    lanes: BTreeMap<String, Lane>,
+    pipeline: Arc<Pipeline>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("waiting", &self.receiver.len()).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    /// Starts a thread that works until the worker's sender is dropped.
+    pub(super) fn spawn(mut self, index: usize) -> std::io::Result<JoinHandle<()>> {
+        let thread = std::thread::Builder::new().name(format!("project-{index}"));
+        thread.spawn(move || {
+            let _watch = PanicWatch(Arc::clone(&self.pipeline));
+            while let Ok(work) = self.receiver.recv() {
+                self.finish(work);
+            }
+        })
+    }
+
+    /// Does what waits longest, if anything does. Returns whether it did.
+    pub fn step(&mut self) -> bool {
+        let Ok(work) = self.receiver.try_recv() else { return false };
+        self.finish(work);
+        true
+    }
+
+    fn finish(&mut self, Work { ticket, raw, charge }: Work) {
+        if !self.pipeline.ledger().holds(&ticket.partition, ticket.epoch) {
+            return;
         }
-        let Some(lane) = lanes.get_mut(&*raw.partition.topic) else { continue };
-        let began = std::time::Instant::now();
+        let Some(lane) = self.lanes.get_mut(&*raw.partition.topic) else { return };
+        let began = Instant::now();
         let projected = lane.project(&raw);
         TopicMeter::of(&raw.partition.topic).projected(&projected.counts, began.elapsed());
-        pipeline.deliver(ticket, &raw, (projected, charge));
+        self.pipeline.deliver(ticket, &raw, (projected, charge));
     }
 }
 

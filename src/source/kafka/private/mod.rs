@@ -25,9 +25,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Message, Offset as KafkaOffset, TopicPartitionList};
 
 use self::buffer::Buffer;
+use super::group::{Entry, Queue};
 use super::lane::BatchLimits;
 use super::prefetch::Prefetch;
-use super::queue::{Entry, PartitionQueue};
+use super::queue::PartitionQueue;
 use super::work::Needs;
 use crate::error_chain::chain;
 use crate::governor::{PrivateReaders, ReaderSignal};
