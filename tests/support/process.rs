@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use halcyon::status::Status;
@@ -16,12 +17,34 @@ const LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct Process {
     child: Child,
     port: Option<u16>,
+    /// What it prints is read all the time: a process that nobody listens to stops once its pipe is full.
+    stdout: Option<JoinHandle<Vec<u8>>>,
+    stderr: Option<JoinHandle<Vec<u8>>>,
+}
+
+fn listen(pipe: Option<impl Read + Send + 'static>) -> Option<JoinHandle<Vec<u8>>> {
+    pipe.map(|mut pipe| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = pipe.read_to_end(&mut bytes);
+            bytes
+        })
+    })
+}
+
+fn heard(thread: &mut Option<JoinHandle<Vec<u8>>>) -> Vec<u8> {
+    thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
 }
 
 impl Process {
+    fn of(mut child: Child, port: Option<u16>) -> Self {
+        let (stdout, stderr) = (listen(child.stdout.take()), listen(child.stderr.take()));
+        Self { child, port, stdout, stderr }
+    }
+
     /// Starts the binary.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self { child: command(arguments).spawn().expect("the binary starts"), port: None }
+        Self::of(command(arguments).spawn().expect("the binary starts"), None)
     }
 
     /// Starts `run` with these further arguments, listening for status requests.
@@ -30,7 +53,7 @@ impl Process {
         let listen = format!("127.0.0.1:{port}");
         let mut all = vec!["run", "--topology", topology, "--listen", &listen];
         all.extend(arguments);
-        Self { child: command(&all).spawn().expect("the binary starts"), port: Some(port) }
+        Self::of(command(&all).spawn().expect("the binary starts"), Some(port))
     }
 
     /// The same for a process that may have much to complain about: nobody reads its log, and a full pipe would stop it.
@@ -40,7 +63,7 @@ impl Process {
         let mut all = vec!["run", "--topology", topology, "--listen", &listen];
         all.extend(arguments);
         let child = command(&all).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
-        Self { child, port: Some(port) }
+        Self::of(child, Some(port))
     }
 
     /// As [`Process::run`], with a variable in the environment.
@@ -50,7 +73,7 @@ impl Process {
         let mut all = vec!["run", "--topology", topology, "--listen", &listen];
         all.extend(arguments);
         let child = command(&all).env(name, value).spawn().expect("the binary starts");
-        Self { child, port: Some(port) }
+        Self::of(child, Some(port))
     }
 
     /// Where the process listens.
@@ -114,9 +137,7 @@ impl Process {
     }
 
     fn rest(&mut self) -> String {
-        let mut text = String::new();
-        let _ = self.child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut text));
-        text
+        String::from_utf8_lossy(&heard(&mut self.stderr)).into_owned()
     }
 
     /// SIGKILL.
@@ -138,10 +159,8 @@ impl Process {
             assert!(began.elapsed() < PATIENCE, "still running after {} s", PATIENCE.as_secs());
             std::thread::park_timeout(LOOK);
         }
-        let mut output = Output { status: self.child.wait().expect("a child"), stdout: Vec::new(), stderr: Vec::new() };
-        let _ = self.child.stdout.take().map(|mut stdout| stdout.read_to_end(&mut output.stdout));
-        let _ = self.child.stderr.take().map(|mut stderr| stderr.read_to_end(&mut output.stderr));
-        output
+        let status = self.child.wait().expect("a child");
+        Output { status, stdout: heard(&mut self.stdout), stderr: heard(&mut self.stderr) }
     }
 }
 
@@ -168,7 +187,7 @@ pub(crate) fn halcyon(arguments: &[&str]) -> (i32, String, String) {
 /// Runs the binary to its end, with a variable in the environment.
 pub(crate) fn halcyon_with(arguments: &[&str], (name, value): (&str, &str)) -> (i32, String, String) {
     let child = command(arguments).env(name, value).spawn().expect("the binary starts");
-    let output = Process { child, port: None }.end();
+    let output = Process::of(child, None).end();
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
@@ -176,7 +195,7 @@ pub(crate) fn halcyon_with(arguments: &[&str], (name, value): (&str, &str)) -> (
 /// Runs the binary to its end with this standard output; returns its exit code and standard error.
 pub(crate) fn halcyon_into(arguments: &[&str], out: Stdio) -> (i32, String) {
     let child = command(arguments).stdout(out).spawn().expect("the binary starts");
-    let output = Process { child, port: None }.end();
+    let output = Process::of(child, None).end();
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Lane<Q> {
     /// Whether every sink's start is committed, so that it is found again after a crash.
     pub(super) is_settled: bool,
     pub(super) watchdog: Watchdog,
+    /// When an error of the partition was told last.
+    pub(super) error_told: Option<Instant>,
     queue: Q,
     next: Offset,
     /// Where the batch that was closed last begins.
@@ -71,7 +73,19 @@ impl<Q: Queue> Lane<Q> {
         watchdog: Watchdog,
     ) -> Self {
         let headers = Arc::default();
-        Self { partition, epoch, worker, is_settled: false, watchdog, queue, next, closed: next, open: None, headers }
+        Self {
+            partition,
+            epoch,
+            worker,
+            is_settled: false,
+            watchdog,
+            error_told: None,
+            queue,
+            next,
+            closed: next,
+            open: None,
+            headers,
+        }
     }
 
     /// The same, carrying these headers.

@@ -317,8 +317,11 @@ impl KafkaSource {
             self.report_undrained();
         }
         let committer = Arc::clone(&self.committer);
-        if tokio::task::spawn_blocking(move || committer.commit()).await.is_err() {
-            tracing::error!("the last commit ended by a defect of halcyon");
+        let commit = tokio::task::spawn_blocking(move || committer.commit());
+        match tokio::time::timeout(LEAVE_PATIENCE, commit).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the last commit ended by a defect of halcyon"),
+            Err(_) => tracing::warn!("the last commit was not answered in time; what it names is read again"),
         }
         self.control.set_phase(Phase::Leaving);
         // What was drained is committed; leaving and closing have their own, short time.

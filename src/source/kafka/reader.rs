@@ -41,6 +41,9 @@ const POSITION_INTERVAL: Duration = Duration::from_millis(250);
 /// The memory budget must have been used up for this long before it is worth a line, and lines are this far apart.
 const FULL_REPORT: Duration = Duration::from_secs(10);
 
+/// Errors of one partition are told this far apart.
+const ERROR_REPORT: Duration = Duration::from_secs(10);
+
 /// How long the group may take to let this process go.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -303,12 +306,17 @@ impl<G: Group, S: Offsets> Reader<G, S> {
     }
 
     fn partition_error(&mut self, at: usize, code: RDKafkaErrorCode) {
-        let Some(lane) = self.lanes.get(at) else { return };
+        let Some(lane) = self.lanes.get_mut(at) else { return };
         if matches!(code, RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) {
             let halt = self.positions.lost(&lane.partition, lane.next());
             return self.pipeline.halt().set(halt);
         }
-        tracing::warn!(partition = %lane.partition, offset = %lane.next(), %code, "partition reports an error; read again");
+        // An error that stays comes with every fetch.
+        if lane.error_told.is_none_or(|at| at.elapsed() >= ERROR_REPORT) {
+            lane.error_told = Some(Instant::now());
+            let (partition, offset) = (&lane.partition, lane.next());
+            tracing::warn!(%partition, %offset, %code, "partition reports an error; read again");
+        }
         self.seek(at);
     }
 
