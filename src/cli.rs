@@ -224,7 +224,7 @@ pub enum DeadLetterVerb {
 /// Which letters.
 #[derive(Clone, Debug, Args)]
 pub struct LetterArgs {
-    /// Where the topology is; its [dead_letter] says where the letters are
+    /// Where the topology is; its section dead_letter says where the letters are
     #[command(flatten)]
     pub topology: TopologyArgs,
     /// Only letters whose cause contains this
@@ -270,7 +270,7 @@ pub struct DeadLetterShow {
     /// The letter's id, as `list` shows it
     #[arg(value_name = "ID")]
     pub id: String,
-    /// Where the topology is; its [dead_letter] says where the letters are
+    /// Where the topology is; its section dead_letter says where the letters are
     #[command(flatten)]
     pub topology: TopologyArgs,
     /// Print JSON

@@ -49,7 +49,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Outcome> {
 /// The same in a program that brings projections of its own.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run()`].
 pub fn run_with(cli: Cli, projections: &Projections) -> anyhow::Result<Outcome> {
     match cli.verb {
         Verb::Run(args) => run::run(&args, projections, cli.log_format),
