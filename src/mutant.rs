@@ -43,13 +43,15 @@ pub enum Mutant {
     CommitMaximum,
     /// Records are read before the chosen start is committed.
     ReadBeforeStartIsCommitted,
+    /// A first start is committed although somebody may have committed one since it was looked.
+    FirstStartFromOldLook,
     /// Nothing is done about a partition that stands still.
     WatchdogSleeps,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::CommitBeforeAck,
         Self::LateAckCounts,
         Self::ErrorSkipsRecord,
@@ -67,6 +69,7 @@ impl Mutant {
         Self::DeadLettersNotAwaited,
         Self::CommitMaximum,
         Self::ReadBeforeStartIsCommitted,
+        Self::FirstStartFromOldLook,
         Self::WatchdogSleeps,
     ];
 }

@@ -237,6 +237,37 @@ impl SimOffsets {
         }
         Ok(())
     }
+
+    fn committed(&self, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, Commit> {
+        let broker = self.world.broker.borrow();
+        let commit = |place: &TopicPartition| {
+            let of = (self.group.clone(), place.partition);
+            let metadata = broker.metadata.get(&of).cloned().unwrap_or_default();
+            Some((place.clone(), Commit { offset: Offset(*broker.offsets.get(&of)?), metadata }))
+        };
+        partitions.iter().filter_map(commit).collect()
+    }
+
+    fn write(&self, places: &[(&TopicPartition, Offset)]) -> KafkaResult<()> {
+        self.answer()?;
+        let sink = self.sink.expect("the membership group is committed by its members");
+        for place in places {
+            self.world.commit_sink(&self.shell, (sink, &self.group), *place);
+        }
+        self.answer()
+    }
+
+    /// An answer is on its way, or the process is stopped, while the others go on.
+    fn go_by(&self) {
+        self.world.nested_some();
+        if self.world.permille(self.world.faults().commit_pause) {
+            self.world.pause(&self.shell);
+        }
+        while self.world.is_paused(&self.shell) && self.world.nested() {}
+        if self.shell.is_alive() && !self.world.has_failed() {
+            self.world.drive(&self.shell);
+        }
+    }
 }
 
 impl Offsets for SimOffsets {
@@ -246,13 +277,9 @@ impl Offsets for SimOffsets {
 
     fn commits(&self, partitions: &[TopicPartition]) -> KafkaResult<BTreeMap<TopicPartition, Commit>> {
         self.answer()?;
-        let broker = self.world.broker.borrow();
-        let commit = |place: &TopicPartition| {
-            let of = (self.group.clone(), place.partition);
-            let metadata = broker.metadata.get(&of).cloned().unwrap_or_default();
-            Some((place.clone(), Commit { offset: Offset(*broker.offsets.get(&of)?), metadata }))
-        };
-        Ok(partitions.iter().filter_map(commit).collect())
+        let commits = self.committed(partitions);
+        self.go_by();
+        Ok(commits)
     }
 
     /// The simulated broker has no topic ids.
@@ -260,16 +287,11 @@ impl Offsets for SimOffsets {
 
     fn commit(&self, commits: &[SinkCommit]) -> KafkaResult<()> {
         let places: Vec<_> = commits.iter().map(|commit| (&commit.partition, commit.offset)).collect();
-        self.commit_places(&places)
+        self.write(&places)
     }
 
     fn commit_places(&self, places: &[(&TopicPartition, Offset)]) -> KafkaResult<()> {
-        self.answer()?;
-        let sink = self.sink.expect("the membership group is committed by its members");
-        for place in places {
-            self.world.commit_sink(&self.shell, (sink, &self.group), *place);
-        }
-        self.answer()
+        self.write(places)
     }
 
     fn log_range(&self, partition: &TopicPartition) -> KafkaResult<(Offset, Offset)> {

@@ -455,6 +455,7 @@ impl World {
         let parts = MemberParts {
             name: "sim".to_owned(),
             positions: Positions {
+                read: Arc::default(),
                 topology,
                 sinks: self.sinks.clone(),
                 others: BTreeMap::new(),

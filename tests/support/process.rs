@@ -156,7 +156,11 @@ impl Process {
     pub(crate) fn end(mut self) -> Output {
         let began = Instant::now();
         while self.child.try_wait().expect("a child").is_none() {
-            assert!(began.elapsed() < PATIENCE, "still running after {} s", PATIENCE.as_secs());
+            if began.elapsed() >= PATIENCE {
+                let status = self.port.and_then(|_| self.status());
+                self.child.kill().expect("a child to kill");
+                panic!("still running after {} s: {status:?}; {}", PATIENCE.as_secs(), self.rest());
+            }
             std::thread::park_timeout(LOOK);
         }
         let status = self.child.wait().expect("a child");

@@ -4,7 +4,12 @@
 //! 1. A first start is decided for all partitions of a topic at once and committed before anything is read. So a crash, or
 //!    another process that gets its share a moment later, does not decide anew; and whatever partition has no commit
 //!    afterwards is newer than the start, or its offset has expired.
-//! 2. A loss that the operator accepted is in the journal before the run goes on.
+//! 2. Processes that decide at the same time agree, although the sinks' groups know no fence: each looks right before it
+//!    commits, waits until whoever looked earlier has committed too, and then takes what stands there, its own or not
+//!    (Fischer's mutual exclusion). The last of them counts for all, and nobody has read anything before.
+//! 3. The membership group is looked at before the sinks' groups, as it is committed before them: what it remembers of a
+//!    sink was in the sink's group before, and is missed there only if it expired.
+//! 4. A loss that the operator accepted is in the journal before the run goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +22,7 @@ use super::group::Offsets;
 use super::loss::AcceptedLoss;
 use super::offsets::{Commit, OffsetStore};
 use super::start::{Decision, LogRange, StartError, StartFacts, Why, resolve};
+use super::topics::TopicsRead;
 use crate::clock::{Clock, SystemClock};
 use crate::halt::{Halt, HaltKind};
 use crate::kafka::journal::{self, Act, Entry, Journal, Move, Phase};
@@ -31,6 +37,10 @@ use crate::topology::{Start, Topology};
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long ago it may be that a partition had no commit when a first start is committed there.
+const LOOK_AGE: Duration = Duration::from_secs(2);
+/// After this time the first start of whoever looked when we did has arrived.
+const SETTLE: Duration = Duration::from_secs(6);
 
 /// A partition with the start of every sink.
 #[derive(Debug)]
@@ -54,6 +64,8 @@ pub struct Positions<S = OffsetStore> {
     pub membership: Arc<S>,
     /// Ranges that the operator has given up.
     pub accepted: Vec<AcceptedLoss>,
+    /// The ids under which topics are read.
+    pub read: Arc<TopicsRead>,
 }
 
 /// A partition as it was found.
@@ -87,6 +99,8 @@ pub struct Seen {
 /// Why the facts could not be had or do not allow a start.
 enum Failure {
     Kafka(KafkaError),
+    /// What was seen is too old to commit anything on it.
+    TooLate,
     Halt(Halt),
 }
 
@@ -118,9 +132,16 @@ impl<S: Offsets> Positions<S> {
     ) -> Result<Vec<Assignment>, Halt> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.try_resolve(stores, partitions) {
+            match self.try_resolve(stores, partitions, &pause) {
                 Ok(assignments) => return Ok(assignments),
                 Err(Failure::Halt(halt)) => return Err(halt),
+                Err(Failure::TooLate) => {
+                    let seconds = LOOK_AGE.as_secs();
+                    tracing::warn!(
+                        seconds,
+                        "a first start was not committed: the sinks' offsets took too long to read"
+                    );
+                }
                 Err(Failure::Kafka(error)) if Instant::now() >= deadline => {
                     let message =
                         format!("the sinks' offsets cannot be read: {error}; check the brokers and start again");
@@ -134,8 +155,14 @@ impl<S: Offsets> Positions<S> {
         }
     }
 
-    fn try_resolve(&self, stores: &[S], partitions: &[TopicPartition]) -> Result<Vec<Assignment>, Failure> {
+    fn try_resolve(
+        &self,
+        stores: &[S],
+        partitions: &[TopicPartition],
+        pause: &impl Fn(Duration),
+    ) -> Result<Vec<Assignment>, Failure> {
         let mut surveyed = self.survey(stores, partitions)?;
+        self.admit(&surveyed)?;
         let is_first = surveyed.iter().flat_map(|one| &one.sinks).any(Seen::is_first_start);
         if is_first && !is_planted(Mutant::ReadBeforeStartIsCommitted) {
             // One first start decides for the whole topic, this process's share of it or not.
@@ -145,8 +172,16 @@ impl<S: Offsets> Positions<S> {
                 .map(|one| &one.partition.topic)
                 .collect();
             let whole = self.partitions(first.iter().map(|topic| &***topic))?;
-            self.pin(stores, &self.survey(stores, &whole)?)?;
+            self.pin(stores, &whole)?;
+            if whole.iter().any(|partition| !partitions.contains(partition)) {
+                tracing::info!(
+                    seconds = SETTLE.as_secs(),
+                    "first start committed; waiting for the other processes' word"
+                );
+                pause(SETTLE);
+            }
             surveyed = self.survey(stores, partitions)?;
+            self.admit(&surveyed)?;
         }
         let mut assignments = Vec::with_capacity(surveyed.len());
         let mut lost: BTreeMap<usize, Vec<Move>> = BTreeMap::new();
@@ -167,11 +202,20 @@ impl<S: Offsets> Positions<S> {
         Ok(assignments)
     }
 
-    /// Commits the first starts of a whole topic, for the sinks that have none.
-    fn pin(&self, stores: &[S], surveyed: &[Surveyed]) -> Result<(), Failure> {
+    /// From now on these topics are read as what they are now.
+    fn admit(&self, surveyed: &[Surveyed]) -> Result<(), Failure> {
+        let seen = surveyed.iter().filter_map(|one| Some((&*one.partition.topic, one.topic?)));
+        seen.collect::<BTreeMap<_, _>>()
+            .into_iter()
+            .try_for_each(|(name, id)| self.read.admit(name, id).map_err(Failure::Halt))
+    }
+
+    /// Commits the first starts of whole topics, for the sinks that have none.
+    fn pin(&self, stores: &[S], whole: &[TopicPartition]) -> Result<(), Failure> {
+        let surveyed = self.survey(stores, whole)?;
         for (index, store) in stores.iter().enumerate() {
             let mut places = Vec::new();
-            for one in surveyed {
+            for one in &surveyed {
                 let Some(seen) = one.sinks.get(index) else { continue };
                 if let Err(error @ StartError::Expired { .. }) = &seen.decision {
                     // Not a first start, even if the group forgot some partitions altogether.
@@ -182,6 +226,17 @@ impl<S: Offsets> Positions<S> {
                 }
                 let decision = seen.decision.clone().map_err(halt_of)?;
                 places.push((&one.partition, decision.start.durable));
+            }
+            if places.is_empty() {
+                continue;
+            }
+            let looked = Instant::now();
+            let taken = store.commits(whole)?;
+            if !is_planted(Mutant::FirstStartFromOldLook) {
+                places.retain(|(partition, _)| !taken.contains_key(*partition));
+                if looked.elapsed() > LOOK_AGE {
+                    return Err(Failure::TooLate);
+                }
             }
             store.commit_places(&places)?;
         }
@@ -253,11 +308,16 @@ impl<S: Offsets> Positions<S> {
         let names: Vec<&str> = names.into_iter().collect();
         // Whether a partition is new shows in the other partitions of its topic.
         let all = self.partitions(names.iter().copied())?;
-        let commits: Vec<_> = stores.iter().map(|store| store.commits(&all)).collect::<Result<_, _>>()?;
+        let look = || stores.iter().map(|store| store.commits(&all)).collect::<KafkaResult<Vec<_>>>();
+        let mut commits = look()?;
         let known = |partition: &&TopicPartition| commits.iter().all(|commits| commits.contains_key(*partition));
         let is_known = partitions.iter().all(|partition| known(&partition));
-        // The membership group is asked only where a sink's own group does not say.
-        let remembered = if is_known { BTreeMap::new() } else { self.membership.commits(partitions)? };
+        // The membership group is asked only where a sink's own group does not say; then those are asked once more (law 3).
+        let mut remembered = BTreeMap::new();
+        if !is_known {
+            remembered = self.membership.commits(partitions)?;
+            commits = look()?;
+        }
         let mut others = BTreeMap::new();
         for (name, store) in &self.others {
             others.insert(name.clone(), store.commits(partitions)?);

@@ -159,7 +159,7 @@ pub trait Offsets {
     /// What the coordinator or the client says.
     fn commits(&self, partitions: &[TopicPartition]) -> KafkaResult<BTreeMap<TopicPartition, Commit>>;
 
-    /// From now on commits of these topics say that they are of these.
+    /// From now on commits of these topics say that they are of these; of each topic the first id that is given stays.
     fn remember(&self, topics: &BTreeMap<String, TopicId>);
 
     /// Commits; returns when the coordinator has answered. Blocks.

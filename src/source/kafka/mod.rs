@@ -24,6 +24,7 @@ mod reader;
 pub mod retention;
 pub mod stable;
 pub mod start;
+pub mod topics;
 mod watch;
 mod watchdog;
 mod work;
@@ -50,6 +51,7 @@ use self::prefetch::Prefetch;
 use self::private::Readers;
 use self::retention::Retention;
 use self::stable::StableEnds;
+use self::topics::TopicsRead;
 use self::watch::Watch;
 use crate::clock::Clock;
 use crate::governor::PrivateReaders;
@@ -431,7 +433,8 @@ pub fn positions(
         }
     }
     let membership = Arc::new(offsets_of(topology, &topology.name)?);
-    Ok(Positions { topology: topology.clone(), sinks: sinks.to_vec(), others, membership, accepted })
+    let read = Arc::new(TopicsRead::default());
+    Ok(Positions { topology: topology.clone(), sinks: sinks.to_vec(), others, membership, accepted, read })
 }
 
 fn watch(
@@ -446,7 +449,7 @@ fn watch(
         membership: Arc::clone(&positions.membership),
         topics,
         absent: absent.map(|name| store(topology, name)).collect::<Result<_, _>>()?,
-        known: BTreeMap::new(),
+        read: Arc::clone(&positions.read),
     })
 }
 

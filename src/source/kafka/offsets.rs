@@ -117,9 +117,13 @@ impl OffsetStore {
         Ok(commits)
     }
 
-    /// From now on commits of these topics say that they are of these.
+    /// From now on commits of these topics say that they are of these. Of a topic that was made anew the first id stays:
+    /// offsets of the topic before must not be taken for its own.
     pub fn remember(&self, topics: &BTreeMap<String, TopicId>) {
-        self.topics().extend(topics.iter().map(|(name, id)| (name.clone(), *id)));
+        let mut known = self.topics();
+        for (name, id) in topics {
+            known.entry(name.clone()).or_insert(*id);
+        }
     }
 
     /// Commits; returns when the coordinator has answered. Blocks.

@@ -1,7 +1,6 @@
 //! What changes behind a run's back and no fetch tells: a topic that is deleted and made anew, and the offsets of sinks that
 //! are not part of the run.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +8,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rdkafka::error::KafkaResult;
 
 use super::offsets::OffsetStore;
-use crate::halt::{Halt, HaltKind};
+use super::topics::TopicsRead;
 use crate::pipeline::Pipeline;
 use crate::progress::ledger::HEARTBEAT_COMMIT;
 use crate::progress::offset::TopicPartition;
-use crate::progress::topic_id::TopicId;
 
 /// Time between two looks. What is read of a topic made anew until then is written, and committed as offsets of the old
 /// topic, so that the next start refuses as well.
@@ -28,12 +26,13 @@ pub(super) struct Watch {
     pub(super) topics: Vec<String>,
     /// Offsets of the topology's sinks that this run does not write: they would expire meanwhile.
     pub(super) absent: Vec<OffsetStore>,
-    pub(super) known: BTreeMap<String, TopicId>,
+    /// The ids under which they are read.
+    pub(super) read: Arc<TopicsRead>,
 }
 
 impl Watch {
     /// Looks until the run ends.
-    pub(super) fn run<T>(mut self, ended: &Receiver<T>) {
+    pub(super) fn run<T>(self, ended: &Receiver<T>) {
         let mut kept = Instant::now();
         self.keep_absent();
         while matches!(ended.recv_timeout(INTERVAL), Err(RecvTimeoutError::Timeout)) {
@@ -45,18 +44,11 @@ impl Watch {
         }
     }
 
-    fn look_at_topics(&mut self) {
+    fn look_at_topics(&self) {
         // A broker that is away is the reader's matter.
         let Ok(now) = self.membership.topic_ids(self.topics.iter().map(String::as_str)) else { return };
-        for (topic, is) in now {
-            let was = *self.known.entry(topic.clone()).or_insert(is);
-            if was != is {
-                let message = format!(
-                    "topic {topic} was deleted and made anew while it was read (its id was {was}, now it is {is}); its \
-                     offsets start again at 0: `halcyon offsets show`, then `halcyon offsets reset --topic {topic}`"
-                );
-                self.pipeline.halt().set(Halt::new(HaltKind::Policy, message));
-            }
+        if let Err(halt) = self.read.compare(&now) {
+            self.pipeline.halt().set(halt);
         }
     }
 
