@@ -330,6 +330,16 @@ impl Ledger {
         held.is_some_and(|held| held.sinks.iter().any(|sink| sink.tracker.durable() >= offset))
     }
 
+    /// Whether every sink has everything below these offsets; never of a partition that is not held.
+    #[must_use]
+    pub fn have_reached<'a>(&self, ends: impl IntoIterator<Item = (&'a TopicPartition, &'a Offset)>) -> bool {
+        let state = self.lock();
+        ends.into_iter().all(|(partition, end)| {
+            let held = state.partitions.get(partition);
+            held.is_some_and(|held| held.sinks.iter().all(|sink| sink.tracker.durable() >= *end))
+        })
+    }
+
     /// Takes note of the end of a partition's log.
     pub fn set_end(&self, partition: &TopicPartition, end: Offset) {
         if let Some(held) = self.lock().partitions.get_mut(partition) {

@@ -97,15 +97,7 @@ impl Control {
     /// Whether every partition of this process is durable in every sink up to the end it had when it was assigned.
     #[must_use]
     pub fn is_caught_up(&self, ledger: &Ledger) -> bool {
-        if !self.is_assigned() {
-            return false;
-        }
-        let targets = self.targets().clone();
-        let view = ledger.view();
-        targets.iter().all(|(partition, end)| {
-            let held = view.iter().find(|held| held.partition == *partition);
-            held.is_some_and(|held| held.sinks.iter().all(|sink| sink.durable >= *end))
-        })
+        self.is_assigned() && ledger.have_reached(&*self.targets())
     }
 
     fn targets(&self) -> MutexGuard<'_, BTreeMap<TopicPartition, Offset>> {

@@ -66,6 +66,9 @@ use crate::topology::{Start, Topology};
 /// How long the group and the client may take to let this process go, each.
 const LEAVE_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Pause between two looks at whether everything is caught up.
+const LOOK_PAUSE: Duration = Duration::from_millis(10);
+
 /// How this process reads.
 #[derive(Clone, Debug)]
 pub struct ReadSettings {
@@ -301,6 +304,8 @@ impl KafkaSource {
                 () = moved => {}
                 () = changed => {}
             }
+            // Much becomes durable between two looks.
+            tokio::time::sleep(LOOK_PAUSE).await;
         }
     }
 
