@@ -11,6 +11,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::stack::Stack;
+
 /// How long the last records may take to be acknowledged.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -44,6 +46,25 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// So many events for a case's own topic.
+    pub(crate) fn new(brokers: &str, topic: &str, events: u64) -> Self {
+        Self {
+            brokers: brokers.to_owned(),
+            topic: topic.to_owned(),
+            partitions: 16,
+            events,
+            skip: 0,
+            seed: 42,
+            rate: None,
+            partial_edits: false,
+        }
+    }
+
+    /// The same on the Kafka of this stack, in a topic that no other run has.
+    pub(crate) fn of(stack: &Stack, case: &str, events: u64) -> anyhow::Result<Self> {
+        Ok(Self::new(&stack.variable("HALCYON_KAFKA")?, &format!("bench-{case}-{}", std::process::id()), events))
+    }
+
     pub(crate) fn sequence(&self) -> Events {
         Events::new(self.seed, if self.partial_edits { Edits::Partial } else { Edits::Whole })
     }
