@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use halcyon::chat::{Edits, Events};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -11,6 +11,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
+use crate::counting::write_avro;
 use crate::stack::Stack;
 
 /// How long the last records may take to be acknowledged.
@@ -43,6 +44,16 @@ pub(crate) struct Load {
     /// Edits carry only what they change
     #[arg(long)]
     pub(crate) partial_edits: bool,
+    /// How payloads are written; Avro stands behind id 1 of a schema registry
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub(crate) format: Format,
+}
+
+/// The format of payloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Json,
+    Avro,
 }
 
 impl Load {
@@ -57,6 +68,7 @@ impl Load {
             seed: 42,
             rate: None,
             partial_edits: false,
+            format: Format::Json,
         }
     }
 
@@ -82,13 +94,16 @@ pub(crate) fn run(args: &Load) -> anyhow::Result<()> {
         .create()
         .context("create the producer")?;
     let began = Instant::now();
-    let mut json = Vec::with_capacity(512);
+    let mut payload = Vec::with_capacity(512);
     let mut sent: u64 = 0;
     for event in args.sequence().skip(args.skip as usize).take(args.events as usize) {
-        json.clear();
-        event.write_json(&mut json);
+        payload.clear();
+        match args.format {
+            Format::Json => event.write_json(&mut payload),
+            Format::Avro => write_avro(&event, &mut payload),
+        }
         let key = event.key();
-        let mut record = BaseRecord::to(&args.topic).key(&key[..]).payload(&json[..]);
+        let mut record = BaseRecord::to(&args.topic).key(&key[..]).payload(&payload[..]);
         while let Err((error, back)) = producer.send(record) {
             if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
                 return Err(error).context("send an event");

@@ -5,6 +5,7 @@ mod case;
 mod chart;
 mod client;
 mod clusters;
+mod counting;
 mod frozen;
 mod halcyon_process;
 mod load;
@@ -51,6 +52,9 @@ enum Verb {
     /// Read a topic and count: what librdkafka alone costs
     #[command(hide = true)]
     RawConsume(raw_consumer::RawConsume),
+    /// halcyon's engine with a sink that counts
+    #[command(hide = true)]
+    Count(counting::Count),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -62,6 +66,7 @@ fn main() -> anyhow::Result<()> {
         Verb::Client(args) => client::run(&args),
         Verb::Frozen(args) => frozen::run(&args),
         Verb::ClientPeer { peer } => client::run_peer(peer),
+        Verb::Count(args) => counting::run_peer(&args),
         Verb::RawConsume(args) => raw_consumer::run(&args),
     }
 }

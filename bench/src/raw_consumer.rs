@@ -10,11 +10,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use crate::load::Load;
-use crate::measured::Sample;
+use crate::measured::{Number, Sample};
 use crate::process;
 use crate::stack::Stack;
 
 /// Events a second between the first and the last one: without start, join and the first fetch.
+pub(crate) const FLOWING: Number = Number::More { name: FLOWING_NAME, unit: "events/s" };
 pub(crate) const FLOWING_NAME: &str = "rate while flowing";
 /// How long the next record may take.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -99,7 +99,7 @@ impl Report<'_> {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { case, amount, machine, measured } = self;
-        writeln!(f, "## {}: {}\n\n{machine}", case.name, case.about)?;
+        write!(f, "## {}: {}\n\n{machine}", case.name, case.about)?;
         writeln!(f, "- {} {}, {} rounds", shown(amount.events as f64), measured.noun, amount.rounds)?;
         writeln!(f, "- answer: {}", case.answer)?;
         measured.notes.iter().try_for_each(|note| writeln!(f, "- {note}"))?;
@@ -151,7 +151,7 @@ mod tests {
         let amount = Amount { events: 1_000_000, rounds: 2 };
         let report = Report { case: &case, amount, machine: &machine, measured: &measured };
         let expected = format!(
-            "## it: measures\n\n{machine}\n- 1,000,000 events, 2 rounds\n- answer: by hand\n- rows=1\n\n\
+            "## it: measures\n\n{machine}- 1,000,000 events, 2 rounds\n- answer: by hand\n- rows=1\n\n\
              | subject | n | CPU per million, s | rate, events/s | lag, s |\n|---|---|---|---|---|\n\
              | peer | 2 | 12.0 (10.0..14.0) | 500,000 (500,000..500,000) | - |\n\
              | halcyon | 1 | 2.00 | 500,000 | 0.500 |\n\n\
