@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::measured::Measured;
-use crate::{client, clusters, counting, frozen};
+use crate::{client, clusters, counting, frozen, peers};
 
 /// What must be there beside the built binaries. Servers are started by `docker/stack`, which needs a JDK 17 and Maven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -118,7 +118,7 @@ impl Case {
 }
 
 /// All cases.
-pub(crate) const CASES: &[Case] = &[counting::CASE, clusters::CASE, client::CASE, frozen::CASE];
+pub(crate) const CASES: &[Case] = &[counting::CASE, clusters::CASE, peers::CASE, client::CASE, frozen::CASE];
 
 #[cfg(test)]
 mod tests {
