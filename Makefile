@@ -7,7 +7,7 @@ STACK   := docker/stack/stack
 # TLS toward Kafka needs OpenSSL: the system's, or one built from source (needs perl).
 FEATURES := $(shell (pkg-config --exists openssl 2>/dev/null || test -e /usr/include/openssl/ssl.h) && echo "" || echo "--no-default-features --features ssl-vendored")
 
-.PHONY: help demo test check simulate stack stack-stop matrix bench bench-client bench-frozen soak fuzz deny
+.PHONY: help demo test check simulate stack stack-stop matrix bench bench-list bench-client bench-frozen soak fuzz deny
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -37,14 +37,17 @@ stack-stop: ## stop them and remove their data
 matrix: ## the HBase client on every server version that is known to start (VERSIONS="1.4.14 2.6.4-hadoop3" for some)
 	@bash tests/matrix $(VERSIONS)
 
-bench: ## the benchmark on real servers, answers checked
+bench: ## benchmarks on real servers, answers checked: all, or CASE="clusters client" (BENCH="--quick --record DIR")
 	@cargo build --locked --release --bin halcyon $(FEATURES)
-	@cargo run --locked --release -p bench -- run-real $(BENCH)
+	@cargo run --locked --release -p bench -- run $(or $(CASE),--all) $(BENCH)
 
-bench-client: ## the HBase client beside Java's and Go's, answers checked (BENCH="--rows 200000 --rounds 1")
+bench-list: ## the benchmarks: what each needs and how long it takes
+	@cargo run --locked --release --quiet -p bench -- list
+
+bench-client: ## the HBase client beside Java's and Go's, with all options (BENCH="--rows 200000 --rounds 1")
 	@cargo run --locked --release -p bench -- client $(BENCH)
 
-bench-frozen: ## what one frozen region server costs the others
+bench-frozen: ## what one frozen region server costs the others, with all options
 	@cargo run --locked --release -p bench -- frozen $(BENCH)
 
 soak: ## 1,000,000 events with five kills (EVENTS=n), ten minutes of trouble around Kafka (KAFKA_SECONDS=s), then 10,000,000 rows for ten minutes of trouble (ROWS=n SECONDS=s SEED=n), a minute of fuzzing each (FUZZ=n)

@@ -23,6 +23,8 @@ use hbase::table_name::TableName;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
+use crate::case::{Amount, Case, Need};
+use crate::measured::{Bound, Measured, Number, Sample, Wanted};
 use crate::record::{self, Machine};
 use crate::stack::{Stack, client_config};
 use crate::usage::memory_kib;
@@ -42,25 +44,25 @@ const SETTLE: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Frozen {
     /// Seconds of load before the freeze
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = FULL.0)]
     before_s: u64,
     /// Seconds of the freeze; below 170, the servers' session with ZooKeeper
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = FULL.1)]
     frozen_s: u64,
     /// Seconds of load after it
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = FULL.2)]
     after_s: u64,
     /// Rows a second for each server; 0 is as many as it takes
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = RATE)]
     rate: u64,
     /// Writers for each server, each with one block in flight
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = WRITERS)]
     writers: u64,
     /// Rows of a block
-    #[arg(long, default_value_t = 250)]
+    #[arg(long, default_value_t = BLOCK_ROWS)]
     block_rows: u64,
     /// By how much the resident set may grow while the server is frozen
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = GROWTH_MIB)]
     growth_mib: u64,
     /// Use the running stack of this name instead of starting one
     #[arg(long)]
@@ -69,6 +71,67 @@ pub(crate) struct Frozen {
     #[arg(long)]
     record: bool,
 }
+
+/// Seconds of load before the freeze, of the freeze, and after it.
+type Phases = (u64, u64, u64);
+const FULL: Phases = (20, 60, 10);
+const QUICK: Phases = (8, 20, 5);
+/// Rows a second that a server is offered.
+const RATE: u64 = 5000;
+const WRITERS: u64 = 4;
+const BLOCK_ROWS: u64 = 250;
+const GROWTH_MIB: u64 = 64;
+
+const OTHERS: &str = "ours, the servers that are not frozen";
+const BEFORE: &str = "rate before";
+const DURING: &str = "rate during";
+const AFTER: &str = "rate after";
+const KEPT: &str = "part of the rate that is kept";
+const GROWTH: &str = "growth of the resident set";
+
+const fn number(name: &'static str, unit: &'static str) -> Number {
+    Number::More { name, unit }
+}
+
+pub(crate) const CASE: Case = Case {
+    name: "frozen",
+    about: "one region server of three frozen under load: what the others keep, and what memory it takes",
+    needs: &[Need::HBase],
+    minutes: (4, 3),
+    full: Amount { events: RATE * 3 * (FULL.0 + FULL.1 + FULL.2), rounds: 1 },
+    quick: Amount { events: RATE * 3 * (QUICK.0 + QUICK.1 + QUICK.2), rounds: 1 },
+    answer: "at the end every row that was acknowledged is read back with the value of its key",
+    bias: &[
+        "the rate is offered, not the highest possible: at the highest the frozen server's share of the CPU goes to the others",
+        "each writer's blocks hold rows of one server only; a block that needs the frozen server waits for it",
+        "the session with ZooKeeper is longer than the freeze, so that the master does not take the regions away",
+    ],
+    run: |options, amount| {
+        let (before_s, frozen_s, after_s) = if options.quick { QUICK } else { FULL };
+        let args = Frozen {
+            before_s,
+            frozen_s,
+            after_s,
+            // The events are those of all phases on three servers.
+            rate: amount.events / 3 / (before_s + frozen_s + after_s),
+            writers: WRITERS,
+            block_rows: BLOCK_ROWS,
+            growth_mib: GROWTH_MIB,
+            stack: options.stack.clone(),
+            record: false,
+        };
+        let mut all: Option<Measured> = None;
+        for round in 1..=amount.rounds {
+            let mut one = on_stack(&args)?.1;
+            one.samples.iter_mut().for_each(|sample| sample.round = round);
+            match &mut all {
+                Some(all) => all.samples.append(&mut one.samples),
+                None => all = Some(one),
+            }
+        }
+        all.context("a round")
+    },
+};
 
 /// One region server's share of the load.
 #[derive(Debug, Default)]
@@ -87,19 +150,23 @@ type Rates = BTreeMap<String, f64>;
 /// Loads, freezes, thaws, checks.
 pub(crate) fn run(args: &Frozen) -> anyhow::Result<()> {
     let machine = Machine::look();
-    let arguments = ["--only", "green", "--green", VERSION, "--green-servers", SERVERS, "--site", SESSION];
-    let stack = Stack::start(args.stack.as_deref(), &arguments)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let text = runtime.block_on(measure(args, &stack))?;
+    let (text, _) = on_stack(args)?;
     let text = format!("## One region server of {SERVERS} frozen\n\n{machine}{text}");
     println!("\n{text}");
     if args.record {
-        record::keep("frozen.md", &text)?;
+        record::keep(&record::folder(), "frozen", &[("md", text)])?;
     }
     Ok(())
 }
 
-async fn measure(args: &Frozen, stack: &Stack) -> anyhow::Result<String> {
+fn on_stack(args: &Frozen) -> anyhow::Result<(String, Measured)> {
+    let arguments = ["--only", "green", "--green", VERSION, "--green-servers", SERVERS, "--site", SESSION];
+    let stack = Stack::start(args.stack.as_deref(), &arguments)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(measure(args, &stack))
+}
+
+async fn measure(args: &Frozen, stack: &Stack) -> anyhow::Result<(String, Measured)> {
     // Nothing that the frozen server holds may run out of time before it answers again.
     let patience = Duration::from_secs(args.frozen_s + 120);
     let config = ClientConfig { operation_timeout: patience, ..client_config(&stack.green_quorum()?) };
@@ -258,7 +325,7 @@ fn report(
     (frozen, acked): (&str, u64),
     [before, during, after]: [&Rates; 3],
     (small, large): (u64, u64),
-) -> String {
+) -> (String, Measured) {
     let offered = if args.rate == 0 { "as fast as it goes".to_owned() } else { format!("{} rows/s", args.rate) };
     let mut text = format!(
         "- HBase {VERSION}, {REGIONS} regions, {} writers a server, blocks of {} rows, offered a server: {offered}\n\
@@ -267,7 +334,7 @@ fn report(
         args.writers, args.block_rows, args.frozen_s
     );
     let rate = |rates: &Rates, server: &str| rates.get(server).copied().unwrap_or(0.0);
-    let (mut others_before, mut others_during) = (0.0, 0.0);
+    let (mut others_before, mut others_during, mut others_after) = (0.0, 0.0, 0.0);
     for (server, lane) in lanes {
         let [a, b, c] = [before, during, after].map(|rates| rate(rates, server));
         let slowest = lane.slowest_ms.load(Ordering::Relaxed);
@@ -275,6 +342,7 @@ fn report(
         if !frozen.starts_with(server.as_str()) {
             others_before += a;
             others_during += b;
+            others_after += c;
         }
     }
     let kept = others_during / f64::max(others_before, 1.0);
@@ -289,5 +357,36 @@ fn report(
         args.growth_mib,
         verdict(growth_mib <= args.growth_mib as f64)
     ));
-    text
+    let wanted = |number, bound| Wanted { number, subject: OTHERS.to_owned(), beside: None, bound };
+    let measured = Measured {
+        noun: "rows",
+        numbers: vec![
+            number(BEFORE, "rows/s"),
+            number(DURING, "rows/s"),
+            number(AFTER, "rows/s"),
+            number(KEPT, ""),
+            number(GROWTH, "MB"),
+        ],
+        pairs: Vec::new(),
+        notes: vec![format!("frozen for {} s: {frozen}; {acked} rows acknowledged and read back", args.frozen_s)],
+        samples: vec![Sample {
+            subject: OTHERS.to_owned(),
+            round: 1,
+            events: acked,
+            more: [
+                (BEFORE, others_before),
+                (DURING, others_during),
+                (AFTER, others_after),
+                (KEPT, kept),
+                (GROWTH, growth_mib),
+            ]
+            .into(),
+            ..Sample::default()
+        }],
+        wanted: vec![
+            wanted(number(KEPT, ""), Bound::AtLeast(RATE_KEPT)),
+            wanted(number(GROWTH, "MB"), Bound::AtMost(args.growth_mib as f64)),
+        ],
+    };
+    (text, measured)
 }

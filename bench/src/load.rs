@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use halcyon::chat::{Edits, Events};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use crate::counting::write_avro;
+use crate::stack::Stack;
 
 /// How long the last records may take to be acknowledged.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,9 +44,39 @@ pub(crate) struct Load {
     /// Edits carry only what they change
     #[arg(long)]
     pub(crate) partial_edits: bool,
+    /// How payloads are written; Avro stands behind id 1 of a schema registry
+    #[arg(long, value_enum, default_value_t = Format::Json)]
+    pub(crate) format: Format,
+}
+
+/// The format of payloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Json,
+    Avro,
 }
 
 impl Load {
+    /// So many events for a case's own topic.
+    pub(crate) fn new(brokers: &str, topic: &str, events: u64) -> Self {
+        Self {
+            brokers: brokers.to_owned(),
+            topic: topic.to_owned(),
+            partitions: 16,
+            events,
+            skip: 0,
+            seed: 42,
+            rate: None,
+            partial_edits: false,
+            format: Format::Json,
+        }
+    }
+
+    /// The same on the Kafka of this stack, in a topic that no other run has.
+    pub(crate) fn of(stack: &Stack, case: &str, events: u64) -> anyhow::Result<Self> {
+        Ok(Self::new(&stack.variable("HALCYON_KAFKA")?, &format!("bench-{case}-{}", std::process::id()), events))
+    }
+
     pub(crate) fn sequence(&self) -> Events {
         Events::new(self.seed, if self.partial_edits { Edits::Partial } else { Edits::Whole })
     }
@@ -61,13 +94,16 @@ pub(crate) fn run(args: &Load) -> anyhow::Result<()> {
         .create()
         .context("create the producer")?;
     let began = Instant::now();
-    let mut json = Vec::with_capacity(512);
+    let mut payload = Vec::with_capacity(512);
     let mut sent: u64 = 0;
     for event in args.sequence().skip(args.skip as usize).take(args.events as usize) {
-        json.clear();
-        event.write_json(&mut json);
+        payload.clear();
+        match args.format {
+            Format::Json => event.write_json(&mut payload),
+            Format::Avro => write_avro(&event, &mut payload),
+        }
         let key = event.key();
-        let mut record = BaseRecord::to(&args.topic).key(&key[..]).payload(&json[..]);
+        let mut record = BaseRecord::to(&args.topic).key(&key[..]).payload(&payload[..]);
         while let Err((error, back)) = producer.send(record) {
             if error != KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) {
                 return Err(error).context("send an event");

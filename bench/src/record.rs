@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::Context;
 use serde::Serialize;
 
-/// The machine and the commit of a run.
+/// The machine and the commit of a run; `-dirty` behind the commit: files differed from it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
     commit: String,
@@ -34,7 +35,7 @@ impl Machine {
         let memory_kib = field(&read("/proc/meminfo"), "MemTotal");
         let memory_kib: u64 = memory_kib.trim_end_matches(" kB").parse().unwrap_or(0);
         Self {
-            commit: said("git", &["rev-parse", "--short", "HEAD"]),
+            commit: said("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty", "--exclude=*"]),
             cpu: field(&read("/proc/cpuinfo"), "model name"),
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             memory_mib: memory_kib / 1024,
@@ -62,13 +63,19 @@ fn said(program: &str, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned()
 }
 
-/// Writes `bench/record/SECONDS-NAME` and says so.
-pub(crate) fn keep(name: &str, text: &str) -> anyhow::Result<PathBuf> {
+/// Where the records of this repository are.
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("record")
+}
+
+/// Writes `FOLDER/SECONDS-NAME.EXTENSION` for each of the texts, and says so. All have the same seconds.
+pub(crate) fn keep(folder: &Path, name: &str, files: &[(&str, String)]) -> anyhow::Result<()> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("record");
-    fs::create_dir_all(&folder)?;
-    let path = folder.join(format!("{seconds}-{name}"));
-    fs::write(&path, text)?;
-    println!("record in {}", path.display());
-    Ok(path)
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    for (extension, text) in files {
+        let path = folder.join(format!("{seconds}-{name}.{extension}"));
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+        println!("record in {}", path.display());
+    }
+    Ok(())
 }

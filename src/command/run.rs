@@ -77,31 +77,37 @@ pub fn run(args: &Run, projections: &Projections, log_format: LogFormat) -> anyh
 fn parts(topology: &Topology, args: &Run) -> anyhow::Result<EngineParts> {
     let sinks = sinks(topology, &args.only_sinks)?;
     let dead_letters = DeadLetters::open(&topology.dead_letter.to, &topology.kafka)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(EngineParts {
         sinks,
         dead_letters,
         budget: Budget::new(topology.dead_letter.budget),
         memory_bytes: args.memory_mib << 20,
-        read: ReadSettings {
-            workers: args.workers.map_or(cores, usize::from),
-            limits: BatchLimits {
-                rows: args.batch_rows as usize,
-                bytes: BATCH_BYTES,
-                linger: Duration::from_millis(args.batch_linger_ms),
-            },
-            drain_timeout: Duration::from_millis(args.drain_timeout_ms),
-            commit_interval: Duration::from_millis(args.commit_interval_ms),
-            instance_id: args.group_instance_id.clone(),
-            prefetch_bytes: 0,
-            connect_timeout: Duration::from_millis(args.connect_timeout_ms),
-            accepted_losses: args.accept_losses.clone(),
-            transaction_patience: Duration::from_millis(args.transaction_patience_ms),
-            private_readers: usize::from(args.private_readers),
-            private_prefetch_bytes: 0,
-        },
+        read: read_settings(args),
         clock: Arc::new(SystemClock),
     })
+}
+
+/// How Kafka is read, as the flags say it. The prefetch is set from the memory budget.
+#[must_use]
+pub fn read_settings(args: &Run) -> ReadSettings {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    ReadSettings {
+        workers: args.workers.map_or(cores, usize::from),
+        limits: BatchLimits {
+            rows: args.batch_rows as usize,
+            bytes: BATCH_BYTES,
+            linger: Duration::from_millis(args.batch_linger_ms),
+        },
+        drain_timeout: Duration::from_millis(args.drain_timeout_ms),
+        commit_interval: Duration::from_millis(args.commit_interval_ms),
+        instance_id: args.group_instance_id.clone(),
+        prefetch_bytes: 0,
+        connect_timeout: Duration::from_millis(args.connect_timeout_ms),
+        accepted_losses: args.accept_losses.clone(),
+        transaction_patience: Duration::from_millis(args.transaction_patience_ms),
+        private_readers: usize::from(args.private_readers),
+        private_prefetch_bytes: 0,
+    }
 }
 
 /// The clusters of the topology as sinks, or only the named ones.

@@ -14,8 +14,6 @@ mod report;
 mod rows;
 
 use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
@@ -29,9 +27,11 @@ use self::digest::Digest;
 use self::peers::{Case, Who, Work};
 use self::report::Report;
 use self::rows::{Rows, SALTS};
+use crate::case::{Amount, Need};
+use crate::measured::{self, Bound, Number, Sample, Wanted};
+use crate::process::{self, Ran};
 use crate::record::{self, Machine};
-use crate::stack::{Stack, client, cpu_s};
-use crate::usage::{machine_cpu_s, of_child};
+use crate::stack::{Stack, client};
 
 pub(crate) use self::ours::{Peer, run as run_peer};
 
@@ -42,6 +42,10 @@ const SCANNED: &str = "scanned";
 const WRITTEN: &str = "written";
 /// Rows before the first round are written so often, that the servers have compiled what they run.
 const WARM_UPS: u32 = 2;
+/// Rows of one of our blocks, and blocks in flight, if nothing else is said.
+const BLOCK_ROWS: u64 = 2500;
+const IN_FLIGHT: u32 = 3;
+const SERVER_CPU: Number = Number::More { name: "server CPU", unit: "s" };
 
 /// Arguments of `client`.
 #[derive(Clone, Debug, Args)]
@@ -53,10 +57,10 @@ pub(crate) struct Client {
     #[arg(long, default_value_t = 3)]
     rounds: u32,
     /// Rows of one of our blocks
-    #[arg(long, default_value_t = 2500)]
+    #[arg(long, default_value_t = BLOCK_ROWS)]
     block_rows: u64,
     /// Blocks of ours in flight
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = IN_FLIGHT)]
     in_flight: u32,
     /// Only cases with this word in their name; repeated: with any of them
     #[arg(long)]
@@ -72,6 +76,37 @@ pub(crate) struct Client {
     record: bool,
 }
 
+pub(crate) const CASE: crate::case::Case = crate::case::Case {
+    name: "client",
+    about: "the HBase client beside HBase's Java client and the Go client: rows written and read",
+    needs: &[Need::HBase, Need::Java, Need::Go],
+    minutes: (30, 6),
+    full: Amount { events: 1_000_000, rounds: 3 },
+    quick: Amount { events: 100_000, rounds: 1 },
+    answer: "after each write the table is read whole, and each scan prints what it read: rows, cells and a digest over every \
+             cell, computed from the row numbers and not from what was sent",
+    bias: &[
+        "client and server share the cores: wall time is mostly the server's; compare CPU first",
+        "starting a JVM and compiling in it is part of Java's numbers: about half a second of CPU",
+        "building the rows is part of all numbers and measured alone too; ours sorts each block by key, theirs need not",
+        "Java's settings are those that were cheapest when they were tried; gohbase has its defaults",
+        "one machine, loopback: the network costs nothing and the log is not synced to a disk",
+    ],
+    run: |options, amount| {
+        let args = Client {
+            rows: amount.events,
+            rounds: amount.rounds,
+            block_rows: BLOCK_ROWS,
+            in_flight: IN_FLIGHT,
+            only: Vec::new(),
+            gohbase: None,
+            stack: options.stack.clone(),
+            record: false,
+        };
+        Ok(common(&measure_all(&args)?.1))
+    },
+};
+
 /// One measured process.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Measured {
@@ -79,6 +114,7 @@ pub(crate) struct Measured {
     who: Who,
     work: Work,
     round: u32,
+    rows: u64,
     wall_s: f64,
     cpu_s: f64,
     rss_mb: f64,
@@ -91,11 +127,60 @@ pub(crate) struct Measured {
 /// Runs the rounds and prints the table.
 pub(crate) fn run(args: &Client) -> anyhow::Result<()> {
     let machine = Machine::look();
+    let (expected, measured) = measure_all(args)?;
+    let report = Report { args, machine: &machine, expected, measured: &measured };
+    println!("\n{report}");
+    if args.record {
+        let value = serde_json::json!({"machine": machine, "rows": args.rows, "runs": measured});
+        let files = [("md", report.to_string()), ("json", serde_json::to_string_pretty(&value)?)];
+        record::keep(&record::folder(), "client", &files)?;
+    }
+    Ok(())
+}
+
+/// The runs as samples of the case.
+fn common(measured: &[Measured]) -> measured::Measured {
+    let sample = |run: &Measured| Sample {
+        subject: run.case.clone(),
+        round: run.round,
+        events: run.rows,
+        wall_s: run.wall_s,
+        cpu_s: run.cpu_s,
+        rss_mb: run.rss_mb,
+        more: [("server CPU", run.server_cpu_s), ("other CPU", run.other_cpu_s)].into(),
+    };
+    let samples: Vec<Sample> = measured.iter().map(sample).collect();
+    let (mut pairs, mut wanted) = (Vec::new(), Vec::new());
+    for work in [Work::Write, Work::Scan] {
+        let of = |who| {
+            let mut names: Vec<&str> = Vec::new();
+            for run in measured.iter().filter(|run| run.work == work && run.who == who) {
+                if !names.contains(&run.case.as_str()) {
+                    names.push(&run.case);
+                }
+            }
+            names
+        };
+        let Some(ours) = of(Who::Ours).first().copied() else { continue };
+        for theirs in of(Who::Java).into_iter().chain(of(Who::Go)) {
+            pairs.push((ours.to_owned(), theirs.to_owned()));
+        }
+        for theirs in of(Who::Java) {
+            let (subject, beside) = (ours.to_owned(), Some(theirs.to_owned()));
+            wanted.push(Wanted { number: Number::Cpu, subject, beside, bound: Bound::AtMost(report::PART_OF_JAVA) });
+        }
+    }
+    let numbers = vec![Number::Cpu, Number::Rate, Number::Memory, SERVER_CPU];
+    measured::Measured { noun: "rows", numbers, pairs, notes: Vec::new(), samples, wanted }
+}
+
+/// Runs the rounds: what every table had to hold, and what each process took.
+fn measure_all(args: &Client) -> anyhow::Result<(Digest, Vec<Measured>)> {
     let cases = peers::cases(args)?;
     let expected = Rows::new()?.digest(0..args.rows);
     println!("expected: {expected}");
     let stack = Stack::start(args.stack.as_deref(), &["--only", "green", "--green", VERSION])?;
-    let world = World { quorum: stack.green_quorum()?, runtime: Runtime::new()?, expected, stack };
+    let world = World { rows: args.rows, quorum: stack.green_quorum()?, runtime: Runtime::new()?, expected, stack };
     for _ in 0..WARM_UPS {
         world.fill(args, SCANNED)?;
     }
@@ -114,17 +199,11 @@ pub(crate) fn run(args: &Client) -> anyhow::Result<()> {
             measured.push(one);
         }
     }
-    let report = Report { args, machine: &machine, expected, measured: &measured };
-    println!("\n{report}");
-    if args.record {
-        record::keep("client.md", &report.to_string())?;
-        let value = serde_json::json!({"machine": machine, "rows": args.rows, "runs": measured});
-        record::keep("client.json", &serde_json::to_string_pretty(&value)?)?;
-    }
-    Ok(())
+    Ok((expected, measured))
 }
 
 struct World {
+    rows: u64,
     quorum: String,
     runtime: Runtime,
     expected: Digest,
@@ -173,26 +252,18 @@ impl World {
         if case.work == Work::Write {
             self.make_table(table)?;
         }
-        let processes = self.stack.processes()?;
-        let (servers, machine, began) = (cpu_s(&processes), machine_cpu_s(), Instant::now());
-        let mut child = case.command(&self.quorum, table).stdout(Stdio::piped()).spawn()?;
-        let out = child.stdout.take().context("the child's output")?;
-        let usage = of_child(child)?;
-        let wall_s = began.elapsed().as_secs_f64();
-        let server_cpu_s = cpu_s(&processes) - servers;
-        let other_cpu_s = machine_cpu_s() - machine - server_cpu_s - usage.cpu_s;
-        ensure!(usage.is_success, "{} failed", case.name);
-        let said = std::io::read_to_string(out)?;
+        let ran = process::run(&case.name, &mut case.command(&self.quorum, table), &self.stack.processes()?)?;
         match case.work {
             Work::Rows => {}
             Work::Write => self.check(table).with_context(|| format!("after {}", case.name))?,
             Work::Scan => {
-                let found: Digest = said.trim().parse()?;
+                let found: Digest = ran.said.trim().parse()?;
                 ensure!(found == self.expected, "{} read {found}, not {}", case.name, self.expected);
             }
         }
-        let rss_mb = usage.rss_kib as f64 / 1024.0;
         let (case, who, work) = (case.name.clone(), case.who, case.work);
-        Ok(Measured { case, who, work, round, wall_s, cpu_s: usage.cpu_s, rss_mb, server_cpu_s, other_cpu_s })
+        let (cpu_s, rss_mb) = (ran.usage.cpu_s, ran.usage.rss_kib as f64 / process::KIB_PER_MB);
+        let Ran { wall_s, server_cpu_s, other_cpu_s, .. } = ran;
+        Ok(Measured { case, who, work, round, rows: self.rows, wall_s, cpu_s, rss_mb, server_cpu_s, other_cpu_s })
     }
 }

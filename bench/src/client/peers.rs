@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use serde::Serialize;
 
 use super::Client;
-use crate::stack::SCRIPT;
+use crate::jvm::Jvm;
 
 /// Where the sources of the peers are.
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers");
@@ -65,7 +65,7 @@ impl Case {
 pub(crate) fn cases(args: &Client) -> anyhow::Result<Vec<Case>> {
     let folder = output_folder()?;
     let mut cases = ours(args)?;
-    cases.extend(java(args, &folder.join("java"))?);
+    cases.extend(java(args)?);
     match go(args, &folder.join("go")) {
         Ok(more) => cases.extend(more),
         Err(error) => println!("the Go client is left out: {error:#}"),
@@ -100,18 +100,8 @@ fn ours(args: &Client) -> anyhow::Result<Vec<Case>> {
     ])
 }
 
-fn java(args: &Client, output: &Path) -> anyhow::Result<Vec<Case>> {
-    let found = Command::new(SCRIPT).arg("which-java").output()?;
-    ensure!(found.status.success(), "no JDK 17: {}", String::from_utf8_lossy(&found.stderr));
-    let program = PathBuf::from(String::from_utf8(found.stdout)?.trim());
-    println!("building the Java client's side (Maven) ...");
-    let built = Command::new("mvn")
-        .args(["-B", "-q", "-f", &format!("{SOURCES}/java/pom.xml")])
-        .args([&format!("-Dpeers.output={}", output.display()), "package"])
-        .status()
-        .context("run mvn")?;
-    ensure!(built.success(), "Maven cannot build {SOURCES}/java");
-    let classes = format!("{}/lib/*", output.display());
+fn java(args: &Client) -> anyhow::Result<Vec<Case>> {
+    let Jvm { program, classes } = Jvm::build("java")?;
     let rows = args.rows.to_string();
     let case = |name: &str, work, collector: &str, mode: &str, after: &[&str]| Case {
         name: format!("java {name}"),

@@ -5,10 +5,11 @@ use std::fmt;
 use super::digest::Digest;
 use super::peers::{Who, Work};
 use super::{Client, Measured, VERSION};
+use crate::measured::median;
 use crate::record::Machine;
 
 /// Our CPU seconds and our memory, as a part of those of Java's best mode.
-const PART_OF_JAVA: f64 = 0.1;
+pub(super) const PART_OF_JAVA: f64 = 0.1;
 
 /// Everything that is printed of a run.
 #[derive(Debug)]
@@ -109,12 +110,6 @@ impl Report<'_> {
     }
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_unstable_by(f64::total_cmp);
-    let (low, high) = (numbers.get(numbers.len().saturating_sub(1) / 2), numbers.get(numbers.len() / 2));
-    low.zip(high).map_or(f64::NAN, |(low, high)| (low + high) / 2.0)
-}
-
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { args, machine, expected, .. } = self;
@@ -131,17 +126,5 @@ impl fmt::Display for Report<'_> {
         self.table(f, Work::Scan, "Scan of the whole table")?;
         self.compared(f, Work::Scan)?;
         self.table(f, Work::Rows, "Building the rows alone")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn medians_are_the_middle_or_between_the_middle_two() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(Vec::new()).is_nan());
     }
 }

@@ -1,0 +1,71 @@
+//! halcyon from a real Kafka into one real HBase cluster and into two: the cost of the process, and of the second cluster.
+
+use anyhow::Context;
+
+use crate::case::{Amount, Case, Need, Options};
+use crate::halcyon_process::Halcyon;
+use crate::load::{self, Load};
+use crate::measured::{Bound, Measured, Number, Wanted};
+use crate::raw_consumer;
+use crate::stack::Stack;
+
+const RAW: &str = "librdkafka alone";
+const ONE: &str = "halcyon, one cluster";
+const TWO: &str = "halcyon, two clusters";
+
+pub(crate) const CASE: Case = Case {
+    name: "clusters",
+    about: "halcyon into one HBase cluster and into two, beside librdkafka alone",
+    needs: &[Need::Kafka, Need::HBase],
+    minutes: (15, 4),
+    full: Amount { events: 2_000_000, rounds: 3 },
+    quick: Amount { events: 100_000, rounds: 1 },
+    answer: "after each run every cell of every cluster is compared with a fold of the events that shares no code with the \
+             pipeline",
+    bias: &[
+        "broker, servers and halcyon share the machine: the rate says what all of them need together; compare CPU first",
+        "the whole process is measured, start and group join included; fold and comparison run elsewhere and are not",
+        "the events are ours: chat messages of about 330 bytes, with whole edits and deletions; 16 partitions, 16 regions",
+        "the memory budget is smaller than the default, so that the peak says what is needed and not what is allowed",
+        "the raw consumer throws every payload away: nothing can be cheaper",
+    ],
+    run: measure,
+};
+
+fn measure(options: &Options, amount: Amount) -> anyhow::Result<Measured> {
+    let binary = options.halcyon()?;
+    let stack = Stack::start(options.stack.as_deref(), &[])?;
+    let load = Load::of(&stack, "clusters", amount.events)?;
+    load::run(&load)?;
+    let halcyon = Halcyon { binary: &binary, memory_mib: options.memory_mib, stack: &stack };
+    let (mut samples, mut notes) = (Vec::new(), Vec::new());
+    for round in 1..=amount.rounds {
+        samples.push(raw_consumer::measure(RAW, round, &load, &stack)?);
+        for (subject, clusters) in [(ONE, &["green"][..]), (TWO, &["blue", "green"])] {
+            let table = format!("bench{}_{round}_{}", std::process::id(), clusters.len());
+            let topology = halcyon.prepare(&load, &table, clusters)?;
+            println!("round {round}: {subject} ...");
+            samples.push(halcyon.measure(subject, round, &load, &topology)?);
+            let checked = topology.check(&load).with_context(|| format!("after {subject}"))?;
+            if round == 1 {
+                notes.push(format!("{subject}: {checked}"));
+            }
+        }
+    }
+    let wanted = |number, subject: &str, beside: Option<&str>, bound| {
+        let (subject, beside) = (subject.to_owned(), beside.map(str::to_owned));
+        Wanted { number, subject, beside, bound }
+    };
+    Ok(Measured {
+        noun: "events",
+        numbers: vec![Number::Cpu, Number::Rate, Number::Memory],
+        pairs: vec![(ONE.to_owned(), RAW.to_owned()), (TWO.to_owned(), ONE.to_owned())],
+        notes,
+        samples,
+        wanted: vec![
+            wanted(Number::Cpu, TWO, Some(ONE), Bound::AtMost(1.15)),
+            wanted(Number::Memory, ONE, None, Bound::AtMost(150.0)),
+            wanted(Number::Memory, TWO, None, Bound::AtMost(150.0)),
+        ],
+    })
+}
