@@ -11,7 +11,16 @@ use crate::stack::Stack;
 
 const RAW: &str = "librdkafka alone";
 const ONE: &str = "halcyon, one cluster";
-const TWO: &str = "halcyon, two clusters";
+const TWO: &str = "halcyon, two clusters from one read";
+const APART: &str = "halcyon, two clusters at their own pace";
+
+/// With each subject the clusters and further arguments.
+const SUBJECTS: [(&str, &[&str], &[&str]); 3] = [
+    (ONE, &["green"], &[]),
+    // Both wait for the slower one.
+    (TWO, &["blue", "green"], &["--private-readers", "0"]),
+    (APART, &["blue", "green"], &[]),
+];
 
 pub(crate) const CASE: Case = Case {
     name: "clusters",
@@ -27,6 +36,8 @@ pub(crate) const CASE: Case = Case {
         "the whole process is measured, start and group join included; fold and comparison run elsewhere and are not",
         "the events are ours: chat messages of about 330 bytes, with whole edits and deletions; 16 partitions, 16 regions",
         "the memory budget is smaller than the default, so that the peak says what is needed and not what is allowed",
+        "two clusters are measured twice: with one read for both, which goes as fast as the slower one, and as it is by default: \
+         the slower one is taken off the shared read and has a second read and a second decoding of its own",
         "the raw consumer throws every payload away: nothing can be cheaper",
     ],
     run: measure,
@@ -41,11 +52,11 @@ fn measure(options: &Options, amount: Amount) -> anyhow::Result<Measured> {
     let (mut samples, mut notes) = (Vec::new(), Vec::new());
     for round in 1..=amount.rounds {
         samples.push(raw_consumer::measure(RAW, round, &load, &stack)?);
-        for (subject, clusters) in [(ONE, &["green"][..]), (TWO, &["blue", "green"])] {
-            let table = format!("bench{}_{round}_{}", std::process::id(), clusters.len());
+        for (number, (subject, clusters, arguments)) in SUBJECTS.iter().enumerate() {
+            let table = format!("bench{}_{round}_{number}", std::process::id());
             let topology = halcyon.prepare(&load, &table, clusters)?;
             println!("round {round}: {subject} ...");
-            samples.push(halcyon.measure(subject, round, &load, &topology)?);
+            samples.push(halcyon.measure((subject, arguments), round, &load, &topology)?);
             let checked = topology.check(&load).with_context(|| format!("after {subject}"))?;
             if round == 1 {
                 notes.push(format!("{subject}: {checked}"));
@@ -59,13 +70,18 @@ fn measure(options: &Options, amount: Amount) -> anyhow::Result<Measured> {
     Ok(Measured {
         noun: "events",
         numbers: vec![Number::Cpu, Number::Rate, Number::Memory],
-        pairs: vec![(ONE.to_owned(), RAW.to_owned()), (TWO.to_owned(), ONE.to_owned())],
+        pairs: vec![
+            (ONE.to_owned(), RAW.to_owned()),
+            (TWO.to_owned(), ONE.to_owned()),
+            (APART.to_owned(), ONE.to_owned()),
+        ],
         notes,
         samples,
         wanted: vec![
             wanted(Number::Cpu, TWO, Some(ONE), Bound::AtMost(1.15)),
             wanted(Number::Memory, ONE, None, Bound::AtMost(150.0)),
             wanted(Number::Memory, TWO, None, Bound::AtMost(150.0)),
+            wanted(Number::Memory, APART, None, Bound::AtMost(150.0)),
         ],
     })
 }

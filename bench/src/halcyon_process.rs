@@ -49,10 +49,10 @@ impl Halcyon<'_> {
         Ok(Prepared { table: table.to_owned(), file, _folder: folder })
     }
 
-    /// One run from the topic's beginning until it has caught up.
+    /// One run from the topic's beginning until it has caught up, with these further arguments.
     pub(crate) fn measure(
         &self,
-        subject: &str,
+        (subject, arguments): (&str, &[&str]),
         round: u32,
         load: &Load,
         topology: &Prepared,
@@ -61,6 +61,7 @@ impl Halcyon<'_> {
         command
             .args(["run", "--until-caught-up", "--memory-mib", &self.memory_mib.to_string(), "--topology"])
             .arg(&topology.file)
+            .args(arguments)
             .env("HALCYON_LOG", "warn");
         let ran = process::run(subject, &mut command, &self.stack.processes()?)?;
         Ok(ran.sample(subject, round, load.events))

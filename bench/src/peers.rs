@@ -76,7 +76,7 @@ fn measure(options: &Options, amount: Amount) -> anyhow::Result<Measured> {
             let subject = peer.map_or(OURS, |peer| peer.subject);
             println!("round {round}: {subject} ...");
             let sample = match peer {
-                None => halcyon.measure(subject, round, &load, &prepared)?,
+                None => halcyon.measure((subject, &[]), round, &load, &prepared)?,
                 Some(peer) => peer.measure(&jvm, round, &load, (&stack, &prepared))?,
             };
             let checked = prepared.check(&load).with_context(|| format!("after {subject}"))?;
