@@ -107,6 +107,7 @@ fn what_decides_is_pure() {
                 "src/source/kafka/offsets.rs",
                 "src/source/kafka/private/mod.rs",
                 "src/source/kafka/queue.rs",
+                "src/source/kafka/reach.rs",
                 "src/source/kafka/reader.rs",
                 "src/source/kafka/watch.rs",
                 "src/source/kafka/retention.rs",
