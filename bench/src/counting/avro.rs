@@ -53,7 +53,7 @@ fn text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Reads what [`write`] has written.
+/// Reads what [`write()`] has written.
 pub(super) fn read(payload: &[u8]) -> anyhow::Result<Event> {
     let [0, id @ ..] = payload.first_chunk::<5>().context("a payload without an id")? else {
         bail!("a payload without an id")
