@@ -63,10 +63,6 @@ fn measure(options: &Options, amount: Amount) -> anyhow::Result<Measured> {
             }
         }
     }
-    let wanted = |number, subject: &str, beside: Option<&str>, bound| {
-        let (subject, beside) = (subject.to_owned(), beside.map(str::to_owned));
-        Wanted { number, subject, beside, bound }
-    };
     Ok(Measured {
         noun: "events",
         numbers: vec![Number::Cpu, Number::Rate, Number::Memory],
@@ -78,10 +74,10 @@ fn measure(options: &Options, amount: Amount) -> anyhow::Result<Measured> {
         notes,
         samples,
         wanted: vec![
-            wanted(Number::Cpu, TWO, Some(ONE), Bound::AtMost(1.15)),
-            wanted(Number::Memory, ONE, None, Bound::AtMost(150.0)),
-            wanted(Number::Memory, TWO, None, Bound::AtMost(150.0)),
-            wanted(Number::Memory, APART, None, Bound::AtMost(150.0)),
+            Wanted::of(Number::Cpu, TWO, Some(ONE), Bound::AtMost(1.15)),
+            Wanted::of(Number::Memory, ONE, None, Bound::AtMost(150.0)),
+            Wanted::of(Number::Memory, TWO, None, Bound::AtMost(150.0)),
+            Wanted::of(Number::Memory, APART, None, Bound::AtMost(150.0)),
         ],
     })
 }

@@ -114,6 +114,13 @@ pub(crate) struct Wanted {
     pub(crate) bound: Bound,
 }
 
+impl Wanted {
+    /// Of this subject, or of it divided by the one `beside`.
+    pub(crate) fn of(number: Number, subject: &str, beside: Option<&str>, bound: Bound) -> Self {
+        Self { number, subject: subject.to_owned(), beside: beside.map(str::to_owned), bound }
+    }
+}
+
 /// What was wanted and what was found.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Verdict {

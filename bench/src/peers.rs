@@ -86,14 +86,7 @@ fn measure(options: &Options, amount: Amount) -> anyhow::Result<Measured> {
             samples.push(sample);
         }
     }
-    let wanted = |number, bound| {
-        PEERS.iter().map(move |peer| Wanted {
-            number,
-            subject: OURS.to_owned(),
-            beside: Some(peer.subject.to_owned()),
-            bound,
-        })
-    };
+    let wanted = |number, bound| PEERS.iter().map(move |peer| Wanted::of(number, OURS, Some(peer.subject), bound));
     let [cpu, memory, rate] = [
         wanted(Number::Cpu, Bound::AtMost(0.1)),
         wanted(Number::Memory, Bound::AtMost(0.1)),

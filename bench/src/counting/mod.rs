@@ -85,10 +85,6 @@ fn measure(options: &Options, amount: Amount) -> anyhow::Result<Measured> {
             }
         }
     }
-    let wanted = |number, subject: &str, beside: Option<&str>, bound| {
-        let (subject, beside) = (subject.to_owned(), beside.map(str::to_owned));
-        Wanted { number, subject, beside, bound }
-    };
     Ok(Measured {
         noun: "events",
         numbers: vec![Number::Cpu, FLOWING, Number::Rate, Number::Memory],
@@ -96,9 +92,9 @@ fn measure(options: &Options, amount: Amount) -> anyhow::Result<Measured> {
         notes,
         samples,
         wanted: vec![
-            wanted(Number::Cpu, OURS_JSON, Some(RAW_JSON), Bound::AtMost(3.5)),
-            wanted(Number::Cpu, OURS_AVRO, Some(RAW_AVRO), Bound::AtMost(2.5)),
-            wanted(FLOWING, OURS_JSON, None, Bound::AtLeast(600_000.0)),
+            Wanted::of(Number::Cpu, OURS_JSON, Some(RAW_JSON), Bound::AtMost(3.5)),
+            Wanted::of(Number::Cpu, OURS_AVRO, Some(RAW_AVRO), Bound::AtMost(2.5)),
+            Wanted::of(FLOWING, OURS_JSON, None, Bound::AtLeast(600_000.0)),
         ],
     })
 }
